@@ -1,0 +1,75 @@
+"""The settings of this machine: `CNN_` environment variables, each with an embedded default."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+
+from cnn.config.recipe import Frozen
+from cnn.errors import ConfigError
+
+_VARIABLES = {
+    "home": "CNN_HOME",
+    "tracking_uri": "CNN_TRACKING_URI",
+    "study_storage": "CNN_STUDY_STORAGE",
+    "data_cache": "CNN_DATA_CACHE",
+    "dvc_remote": "CNN_DVC_REMOTE",
+    "night": "CNN_NIGHT",
+}
+
+
+class Environment(Frozen):
+    """Where this machine keeps what lies outside the checkout. Empty strings mean the embedded default.
+
+    Args:
+        home: Folder of databases, studies, checkpoints, downloads, spool.
+        tracking_uri: MLflow server or database; empty: `HOME/mlflow.db`.
+        study_storage: Optuna storage URL; empty: `HOME/optuna.db`.
+        data_cache: Folder of downloaded archives; empty: `HOME/downloads`.
+        dvc_remote: Name of the DVC remote nights are pulled from and pushed to; empty: none.
+        night: Name of the night this process works for; set by the nightly flow; empty: none.
+    """
+
+    home: Path = Field(default_factory=lambda: Path.home() / ".cnn-overnight")
+    tracking_uri: str = ""
+    study_storage: str = ""
+    data_cache: str = ""
+    dvc_remote: str = ""
+    night: str = ""
+
+    @property
+    def mlflow_uri(self) -> str:
+        return self.tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where MLflow's artifacts lie when no server keeps them."""
+        return self.home / "artifacts"
+
+    @property
+    def optuna_url(self) -> str:
+        return self.study_storage or f"sqlite:///{self.home / 'optuna.db'}"
+
+    @property
+    def downloads(self) -> Path:
+        return Path(self.data_cache) if self.data_cache else self.home / "downloads"
+
+    @property
+    def studies(self) -> Path:
+        """One folder a study: its ledger, its trials' checkpoints, its workers' logs."""
+        return self.home / "studies"
+
+
+def read_environment() -> Environment:
+    """The settings of this process.
+
+    Raises:
+        ConfigError: A variable starts with `CNN_` and is none of ours.
+    """
+    unknown = sorted(name for name in os.environ if name.startswith("CNN_") and name not in _VARIABLES.values())
+    if unknown:
+        known = ", ".join(_VARIABLES.values())
+        raise ConfigError(unknown[0], received="an unknown setting", expected=f"one of {known}", change="unset it")
+    given = {field: os.environ[name] for field, name in _VARIABLES.items() if os.environ.get(name)}
+    environment = Environment.model_validate(given)
+    return environment.model_copy(update={"home": environment.home.expanduser().absolute()})

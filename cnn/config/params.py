@@ -1,0 +1,101 @@
+"""The six sections of `params.yaml`, one a step."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from cnn.config.recipe import Fraction, Frozen
+from cnn.config.space import Dimension
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class PrepareParams(Frozen):
+    """Which images, and how they are split."""
+
+    source: Literal["cifar10", "fashion_mnist", "mnist", "digits", "npz"]
+    path: str | None = None
+    validation_fraction: Annotated[float, Field(gt=0.0, lt=0.9)] = 0.1
+    test_fraction: Annotated[float, Field(gt=0.0, lt=0.9)] = 0.2
+    train_limit: Annotated[int, Field(ge=1)] | None = None
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _npz_needs_a_path(self) -> "PrepareParams":
+        if self.source == "npz" and self.path is None:
+            raise ValueError("source npz needs prepare.path, the .npz file with the arrays")
+        return self
+
+
+class BudgetParams(Frozen):
+    """What a search may use up; whichever ends first ends it. A null bound does not bind."""
+
+    trials: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    minutes: Annotated[float, Field(gt=0.0)] | None = None
+    cpu_minutes: Annotated[float, Field(gt=0.0)] | None = None
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 10
+
+    @model_validator(mode="after")
+    def _ends(self) -> "BudgetParams":
+        if self.trials is None and self.minutes is None and self.cpu_minutes is None:
+            raise ValueError("one of trials, minutes and cpu_minutes must be set, or the search never ends")
+        return self
+
+
+class SearchParams(Frozen):
+    """How recipes are tried."""
+
+    engine: Literal["optuna", "keras_tuner", "random"] = "optuna"
+    sampler: Literal["tpe", "random", "cmaes", "qmc", "gp", "bayesian", "hyperband", "grid"] = "tpe"
+    pruner: Literal["none", "median", "hyperband"] = "none"
+    seed: Seed = 0
+    recipe: str = "small"
+    space: Annotated[dict[str, Dimension], Field(min_length=1)]
+    budget: BudgetParams
+    train_limit: Annotated[int, Field(ge=1)] | None = None
+    finalists: Annotated[int, Field(ge=1, le=100)] = 3
+    finalist_seeds: Annotated[int, Field(ge=0, le=100)] = 2
+    executor: Literal["local", "inline"] = "local"
+    workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = "auto"
+    trials_per_worker: Annotated[int, Field(ge=1)] = 50
+    worker_memory_mb: Annotated[int, Field(ge=512)] = 8192
+    experiment: Annotated[str, Field(min_length=1)] = "cnn-overnight"
+
+
+class TrainParams(Frozen):
+    """How the winner is trained once more, on all training images."""
+
+    recipe: str = "winner"
+    epochs: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    patience: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    seed: Seed = 0
+
+
+class EvaluateParams(Frozen):
+    """How the candidate is measured on the test images."""
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 512
+
+
+class RegisterParams(Frozen):
+    """Under which name versions are kept."""
+
+    name: Annotated[str, Field(min_length=1, pattern=r"^[^/:.%\"']+$")] = "cnn-overnight"
+
+
+class PromoteParams(Frozen):
+    """When the champion moves: the level of the one-sided exact McNemar test."""
+
+    alpha: Fraction = 0.05
+
+
+class Params(Frozen):
+    """`params.yaml`, whole."""
+
+    prepare: PrepareParams
+    search: SearchParams
+    train: TrainParams = TrainParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    register_: Annotated[RegisterParams, Field(alias="register")] = RegisterParams()
+    promote: PromoteParams = PromoteParams()

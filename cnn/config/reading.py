@@ -1,0 +1,192 @@
+"""YAML files and `--set` words into frozen models, each mistake one line that names its place."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from cnn.config.params import Params
+from cnn.config.recipe import Recipe
+from cnn.errors import ConfigError
+
+PARAMS_FILE = Path("params.yaml")
+PRESETS = Path(__file__).resolve().parent.parent / "presets"
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def read_params(path: Path = PARAMS_FILE, overrides: Sequence[str] = ()) -> Params:
+    """`params.yaml` with `--set key=value` words laid over it.
+
+    Args:
+        overrides: Words like `search.budget.trials=5`; the value is read as YAML.
+
+    Raises:
+        ConfigError: The file is missing or no YAML, a key is unknown, a value is out of range.
+    """
+    document = override(read_yaml(path), overrides)
+    return validated(Params, document, path)
+
+
+def read_recipe(name: str) -> Recipe:
+    """A recipe by a preset's name or a YAML file's path.
+
+    Raises:
+        ConfigError: There is no such preset or file, or it is no recipe.
+    """
+    path = PRESETS / f"{name}.yaml"
+    if not path.is_file():
+        path = Path(name)
+    if not path.is_file():
+        known = ", ".join(preset_names())
+        raise ConfigError(name, received="no such recipe", expected=f"a YAML file or one of {known}", change="name one")
+    return validated(Recipe, read_yaml(path), path)
+
+
+def preset_names() -> list[str]:
+    """The recipes that ship, in alphabetical order."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def recipe_with(base: Recipe, values: Mapping[str, Any], *, where: str = "search.space") -> Recipe:
+    """`base` with some fields replaced by their dotted path, validated as a whole.
+
+    Raises:
+        ConfigError: A path names no field of a recipe, or a value is out of its range.
+    """
+    document = base.model_dump(mode="json")
+    for path, value in values.items():
+        _place(document, path, value, where)
+    return validated(Recipe, document, where)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML 1.2 mapping.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds no mapping.
+    """
+    try:
+        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigError(path, received=reason, expected="a readable file", change="run inside the project") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        received = "no YAML: " + str(error).replace("\n", " ")
+        raise ConfigError(path, received=received, expected="YAML", change="mend the file") from error
+    if not isinstance(document, dict):
+        raise ConfigError(path, received=type(document).__name__, expected="a mapping", change="mend the file")
+    return document
+
+
+def override(document: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """`document` with each `dotted.key=value` laid over it; the document itself is changed and returned.
+
+    Raises:
+        ConfigError: A word has no `=`, its value is no YAML, or its key names nothing in the document.
+    """
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {word}", received="no =", expected="key=value", change="write --set KEY=VALUE")
+        try:
+            value = YAML(typ="safe", pure=True).load(text)
+        except YAMLError as error:
+            raise ConfigError(f"--set {key}", received=text, expected="a YAML value", change="quote it") from error
+        _place(document, key, value, "--set")
+    return document
+
+
+def write_overrides(path: Path, words: Sequence[str]) -> str:
+    """The text of a YAML file with `--set` words laid over it, its comments and order kept.
+
+    Raises:
+        ConfigError: As `read_params`.
+    """
+    read_params(path, words)
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 120
+    document = override(yaml.load(path.read_text(encoding="utf-8")), words)
+    text = StringIO()
+    yaml.dump(document, text)
+    return text.getvalue()
+
+
+def digest(*parts: object) -> str:
+    """SHA-256 of models, mappings or plain values in canonical JSON: equal content, equal digest."""
+    plain = [part.model_dump(mode="json", by_alias=True) if isinstance(part, BaseModel) else part for part in parts]
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def validated(model: type[_Model], document: Mapping[str, Any], where: object) -> _Model:
+    """A model from a document; the first mistake becomes one line.
+
+    Raises:
+        ConfigError: The document does not fit the model.
+    """
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise _first_mistake(model, error.errors()[0], where) from error
+
+
+def _place(document: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Set a dotted key; a word that names nothing is placed where it was meant, and validation names it."""
+    node, rest = _descend(document, key)
+    if not isinstance(node, dict):
+        raise _unknown(key, key, [], where)
+    node[rest] = value
+
+
+def _descend(node: Any, key: str) -> tuple[Any, str]:
+    """The innermost mapping on a dotted path, and the rest of it. A key may itself hold dots, as those of the space."""
+    while isinstance(node, dict) and key not in node:
+        head = next((name for name in sorted(node, key=len, reverse=True) if key.startswith(f"{name}.")), None)
+        if head is None:
+            break
+        node, key = node[head], key[len(head) + 1 :]
+    return node, key
+
+
+def _first_mistake(model: type[BaseModel], mistake: ErrorDetails, where: object) -> ConfigError:
+    location = [str(part) for part in mistake["loc"]]
+    path = ".".join(location) or "the whole file"
+    if mistake["type"] == "extra_forbidden":
+        return _unknown(path, location[-1], _known_words(model, location[:-1]), where)
+    if mistake["type"] == "missing":
+        return ConfigError(path, received="nothing", expected="a value", change=f"add the key to {where}")
+    expected = mistake["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return ConfigError(path, received=_short(mistake["input"]), expected=expected, change=f"edit {where}")
+
+
+def _unknown(path: str, word: str, known: Sequence[str], where: object) -> ConfigError:
+    near = difflib.get_close_matches(word.rsplit(".", maxsplit=1)[-1], known, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    expected = f"one of {', '.join(known)}{hint}" if known else "a key of the file"
+    return ConfigError(path, received="an unknown key", expected=expected, change=f"edit {where}")
+
+
+def _known_words(model: type[BaseModel], location: Sequence[str]) -> list[str]:
+    """The keys of the section at a location, as far as the models tell."""
+    for part in location:
+        field = next((field for name, field in model.model_fields.items() if part in (name, field.alias)), None)
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,72 @@
+"""The search space as it stands in `params.yaml`: `Float`, `Int`, `Choice`, each with conditions.
+
+optimizer.learning_rate: {type: float, low: 0.0001, high: 0.01, log: true}
+model.filters:           {type: int, low: 16, high: 64, step: 16}
+model.batch_norm:        {type: choice, values: [none, before_activation]}
+optimizer.momentum:      {type: float, low: 0.8, high: 0.99, when: {optimizer.name: [sgd]}}
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+
+from cnn.config.recipe import Frozen
+
+Value = StrictBool | StrictInt | StrictFloat | StrictStr
+Conditions = dict[str, tuple[Value, ...]]
+
+
+class Float(Frozen):
+    """A real number in [low, high], uniform, or uniform in the logarithm when `log`."""
+
+    type: Literal["float"]
+    low: float
+    high: float
+    log: bool = False
+    when: Conditions = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Float":
+        if not self.low < self.high:
+            raise ValueError(f"the range has no values: low {self.low} must be below high {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a log range needs low above 0, not {self.low}")
+        return self
+
+
+class Int(Frozen):
+    """A whole number low, low + step, ... up to high; with `log` the step is 1."""
+
+    type: Literal["int"]
+    low: int
+    high: int
+    step: Annotated[int, Field(ge=1)] = 1
+    log: bool = False
+    when: Conditions = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Int":
+        if self.low > self.high:
+            raise ValueError(f"the range has no values: low {self.low} is above high {self.high}")
+        if (self.high - self.low) % self.step:
+            raise ValueError(f"high - low = {self.high - self.low} is not a multiple of step {self.step}")
+        if self.log and (self.low <= 0 or self.step != 1):
+            raise ValueError("a log range needs low above 0 and step 1")
+        return self
+
+
+class Choice(Frozen):
+    """One of the listed values."""
+
+    type: Literal["choice"]
+    values: Annotated[tuple[Value, ...], Field(min_length=1)]
+    when: Conditions = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Choice":
+        if len({(type(value), value) for value in self.values}) != len(self.values):
+            raise ValueError(f"the values {list(self.values)} are not all different")
+        return self
+
+
+Dimension = Annotated[Float | Int | Choice, Field(discriminator="type")]

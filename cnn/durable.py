@@ -1,0 +1,155 @@
+"""Files that survive kill -9 and notice damage.
+
+Written beside, fsynced, renamed: a reader sees the old file or the new one, never half of it. A sealed file carries
+the SHA-256 of its own content, so that a torn, flipped or hand-edited one is named instead of used.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import IO, Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from cnn.errors import IntegrityError, StorageError
+
+_SEAL = "sha256"
+_REASONS = {
+    errno.ENOSPC: ("a full disk", "free some space"),
+    errno.EDQUOT: ("a full quota", "free some space"),
+    errno.EROFS: ("a read-only file system", "choose a folder that can be written"),
+    errno.EACCES: ("no permission to write", "choose a folder that can be written"),
+    errno.EPERM: ("no permission to write", "choose a folder that can be written"),
+    errno.ENOTDIR: ("a file where a folder belongs", "choose another folder"),
+    errno.EEXIST: ("a file where a folder belongs", "choose another folder"),
+}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turns the operating system's refusals to write into one clear line.
+
+    Raises:
+        StorageError: Full disk, read-only folder, no permission.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REASONS:
+            raise
+        received, change = _REASONS[error.errno]
+        raise StorageError(path, received=received, expected="room and permission to write", change=change) from error
+
+
+def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Have `write` fill a temporary file beside `path`, then put it in place.
+
+    Raises:
+        StorageError: The disk is full or the folder can't be written; the old file is untouched.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_atomic` for text."""
+    write_atomic(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, document: object) -> None:
+    """Indented JSON, atomically; not sealed."""
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_sealed(path: Path, document: Mapping[str, Any], *, comment: str = "") -> None:
+    """A mapping as YAML (or JSON, by the file's ending) whose last key is the SHA-256 of all others."""
+    sealed = dict(document) | {_SEAL: _seal(document)}
+    if path.suffix == ".json":
+        write_json(path, sealed)
+        return
+    yaml = YAML()
+    yaml.width = 120
+    text = StringIO()
+    yaml.dump(sealed, text)
+    header = "".join(f"# {line}\n" for line in comment.splitlines())
+    write_text(path, header + text.getvalue())
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """The mapping of a sealed file, its seal checked and removed.
+
+    Raises:
+        IntegrityError: The file is missing, torn, or not what was written.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise IntegrityError(path, received="no such file", expected="the step's output", change="run it") from error
+    except UnicodeDecodeError as error:
+        raise _damaged(path, "bytes that are no text") from error
+    try:
+        document = json.loads(text) if path.suffix == ".json" else YAML(typ="safe", pure=True).load(text)
+    except (ValueError, YAMLError) as error:
+        raise _damaged(path, "a torn file") from error
+    if not isinstance(document, dict) or _SEAL not in document:
+        raise _damaged(path, "a torn file, its seal is missing")
+    seal = document.pop(_SEAL)
+    if seal != _seal(document):
+        raise _damaged(path, "content that does not match its sha256")
+    return document
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """Compare a file with the digest that was written down for it.
+
+    Raises:
+        IntegrityError: The file is missing or its bytes have changed.
+    """
+    if not path.is_file():
+        raise IntegrityError(path, received="no such file", expected="the step's output", change="run the step again")
+    found = sha256_of(path)
+    if found != sha256:
+        raise _damaged(path, f"sha256 {found[:12]}…", f"sha256 {sha256[:12]}…")
+
+
+def _damaged(path: Path, received: str, expected: str = "the file as it was written") -> IntegrityError:
+    change = "it was torn, flipped or edited: run the step that writes it again"
+    return IntegrityError(path, received=received, expected=expected, change=change)
+
+
+def _seal(document: Mapping[str, Any]) -> str:
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

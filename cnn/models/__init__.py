@@ -1,0 +1,1 @@
+"""One file a family; a model is built from a frozen recipe."""

@@ -1,0 +1,147 @@
+"""Frozen values that pass between the parts. No framework type stands in any field."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Scalar = str | int | float | bool
+"""What a hyperparameter can be."""
+
+Values = Mapping[str, Scalar]
+"""Hyperparameters by the dotted path of the recipe field they set, e.g. `optimizer.learning_rate`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRow:
+    """One point of a learning curve.
+
+    `train_*` is Keras's running mean over the epoch, with dropout and augmentation on. `clean_train_*` and `val_*`
+    are scored after the epoch in inference mode, without augmentation and without label smoothing, on samples of
+    comparable size: only these two make the overfitting gap.
+
+    Losses are mean cross-entropies in nats, accuracies are in [0, 1], `epoch` counts from 0.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    clean_train_loss: float
+    clean_train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    seconds: float
+
+    @property
+    def gap_loss(self) -> float:
+        """Validation loss minus clean training loss: positive when overfitting."""
+        return self.val_loss - self.clean_train_loss
+
+    @property
+    def gap_accuracy(self) -> float:
+        """Clean training accuracy minus validation accuracy: positive when overfitting."""
+        return self.clean_train_accuracy - self.val_accuracy
+
+    def figures(self) -> dict[str, float]:
+        """The ten metrics of an epoch, by the names they bear in every tracker."""
+        figures = {name: value for name, value in asdict(self).items() if name != "epoch"}
+        return figures | {"gap_loss": self.gap_loss, "gap_accuracy": self.gap_accuracy}
+
+
+Curve = tuple[EpochRow, ...]
+"""A learning curve: one row an epoch, from epoch 0, without holes."""
+
+
+def best_row(curve: Curve) -> EpochRow:
+    """The epoch with the highest validation accuracy; among equals the one with the lowest validation loss."""
+    return max(curve, key=lambda row: (row.val_accuracy, -row.val_loss))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a trial has used up: seconds on the clock, seconds of processor time over all threads, epochs."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    epochs: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            wall_s=self.wall_s + other.wall_s, cpu_s=self.cpu_s + other.cpu_s, epochs=self.epochs + other.epochs
+        )
+
+
+class TrialState(StrEnum):
+    """Where a trial stands. All but `RUNNING` are final."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    PRUNED = "pruned"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What an engine wants tried.
+
+    Args:
+        number: 0-based, unique within the study, never used again.
+        values: Hyperparameters; only those whose conditions hold.
+        epochs: Most epochs the trial may train, 1 or more.
+    """
+
+    number: int
+    values: Values
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a trial ended.
+
+    Args:
+        reason: Why it ended as it did, in words: `all epochs`, `early stopping`, `pruned at epoch 4`, `NaN loss at
+            epoch 2`, `out of memory`, ...
+        curve: All epochs it trained; empty when it failed before the first.
+    """
+
+    number: int
+    state: TrialState
+    reason: str
+    curve: Curve = ()
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def score(self) -> float | None:
+        """Best validation accuracy in [0, 1], larger is better; None when no epoch was finished or it failed."""
+        if not self.curve or self.state is TrialState.FAILED:
+            return None
+        return best_row(self.curve).val_accuracy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """Where a result comes from: enough to make it again."""
+
+    git_revision: str
+    git_dirty: bool
+    data_hash: str
+    params_digest: str
+    night: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What the network answers: one probability a class, in the order of `class_names`."""
+
+    class_names: tuple[str, ...]
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_names)
+
+
+def epoch_row(document: Mapping[str, Any]) -> EpochRow:
+    """An `EpochRow` from its `dataclasses.asdict` form."""
+    return EpochRow(**{name: document[name] for name in EpochRow.__dataclass_fields__})

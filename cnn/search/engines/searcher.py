@@ -1,0 +1,66 @@
+"""The role of an engine: ask for a proposal, report each epoch, tell how it ended.
+
+An engine is called from one thread of one process, the coordinator. It trains nothing and logs nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from cnn.records import Curve, Outcome, Proposal
+
+
+class Pause(Enum):
+    """Why there is no proposal now."""
+
+    WAIT = "wait"  # ask again after the next tell
+    EXHAUSTED = "exhausted"  # everything this engine would ever try has been proposed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTrial:
+    """A trial as the ledger knows it when a search goes on.
+
+    Args:
+        curve: The epochs reported so far; those of the outcome when there is one.
+        outcome: None for a trial that was under way.
+    """
+
+    proposal: Proposal
+    curve: Curve = ()
+    outcome: Outcome | None = None
+
+
+class Searcher(Protocol):
+    """Proposes recipes. Same seed and same answers, same proposals."""
+
+    def restore(self, trials: Sequence[StoredTrial], state: str) -> None:
+        """Go on from a ledger; called once, before anything else, also on a new study (no trials, empty state).
+
+        Afterwards the trials without outcome are under way again: they will be reported and told, not asked for.
+
+        Args:
+            trials: All trials of the study, by number.
+            state: What `state()` gave when the newest of these trials was asked for or told.
+        """
+        ...
+
+    def ask(self, number: int) -> Proposal | Pause:
+        """The next proposal, which bears `number` (0, 1, 2, ... in the order of asking)."""
+        ...
+
+    def report(self, number: int, epoch: int, score: float) -> bool:
+        """Score after an epoch (larger is better); True when the trial should be pruned. Repeating one is harmless."""
+        ...
+
+    def tell(self, outcome: Outcome) -> None:
+        """How a trial ended. A failed one is never a reason to stop, nor proposed again."""
+        ...
+
+    def state(self) -> str:
+        """Whatever must be kept between `ask` and `tell` calls to go on after a kill, as text; empty for nothing.
+
+        The coordinator writes it in the same transaction as the trial it belongs to.
+        """
+        ...

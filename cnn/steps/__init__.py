@@ -1,0 +1,1 @@
+"""The story, in six words: prepare, search, train, evaluate, register, promote."""

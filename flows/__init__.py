@@ -1,0 +1,1 @@
+"""When, where, retry, notice: the only place that speaks Prefect."""
