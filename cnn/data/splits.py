@@ -1,0 +1,78 @@
+"""Stratified parts by seed: the same on every machine, independent of any global state.
+
+Every image gets a random priority, and each class gives its images of the lowest priority. The priorities are raw
+output of PCG64, which NumPy promises never to change; of its shuffling functions it does not.
+"""
+
+import numpy as np
+
+from cnn.config.params import PrepareParams
+from cnn.data.arrays import DataSet, Indices, Labels, Split
+from cnn.runtime import derived_seed
+
+TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
+
+
+def make_splits(data: DataSet, params: PrepareParams) -> dict[str, Split]:
+    """Training, validation and test images, each image in one of them at most.
+
+    A source without a test set gives `test_fraction` of its images to one. Of what is left, a stratified part of
+    `train_limit` images is kept, and `validation_fraction` of that is held out. A part held out has at least one image
+    of every class.
+    """
+    train, test = data.train, data.test
+    if test is None:
+        train, test = _held_out(train, params.test_fraction, derived_seed(params.seed, TEST))
+    if params.train_limit is not None:
+        kept = stratified_subset(train.labels, params.train_limit, derived_seed(params.seed, "train_limit"))
+        train = train.part(kept)
+    train, validation = _held_out(train, params.validation_fraction, derived_seed(params.seed, VALIDATION))
+    return {TRAIN: train, VALIDATION: validation, TEST: test}
+
+
+def stratified_subset(labels: Labels, n: int, seed: int) -> Indices:
+    """Positions of `n` images (all, if there are no more), the classes in the same proportion as in `labels`.
+
+    Args:
+        labels: (m,) whole numbers from 0.
+
+    Returns:
+        (min(n, m),) ascending positions; each class has its exact share, rounded up or down by largest remainder.
+
+    Example:
+        >>> stratified_subset(np.array([0, 0, 0, 0, 1, 1]), 3, seed=0).size
+        3
+    """
+    if n >= len(labels):
+        return np.arange(len(labels))
+    return _drawn(labels, largest_remainder(np.bincount(labels), n), seed)
+
+
+def largest_remainder(counts: Indices, n: int) -> Indices:
+    """`n` seats shared in proportion to `counts`, each share rounded down, the rest to the largest remainders.
+
+    Whole-number arithmetic, so that no machine rounds otherwise; among equals the first class comes first.
+
+    Example:
+        >>> largest_remainder(np.array([50, 30, 20]), 9).tolist()
+        [4, 3, 2]
+    """
+    shares, remainders = np.divmod(counts * n, counts.sum())
+    rest = n - int(shares.sum())
+    shares[np.argsort(-remainders, kind="stable")[:rest]] += 1
+    return shares
+
+
+def _held_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """What stays, and the stratified part that is held out, with at least one image of every class there is."""
+    counts = np.bincount(split.labels)
+    quotas = np.maximum(largest_remainder(counts, round(fraction * len(split))), counts > 0)
+    out = _drawn(split.labels, quotas, seed)
+    return split.part(np.setdiff1d(np.arange(len(split)), out)), split.part(out)
+
+
+def _drawn(labels: Labels, quotas: Indices, seed: int) -> Indices:
+    """Ascending positions of `quotas[label]` images of each class."""
+    order = np.argsort(np.random.PCG64(seed).random_raw(len(labels)), kind="stable")
+    by_class = [order[labels[order] == label][:quota] for label, quota in enumerate(quotas)]
+    return np.sort(np.concatenate(by_class))

@@ -1,0 +1,131 @@
+"""Prepared arrays on disk: a folder a split, and a sealed manifest that knows the digest of each file.
+
+    data/prepared/
+    ├── manifest.json
+    ├── train/images.npy  (n, h, w, c) uint8      train/labels.npy  (n,) int64
+    ├── validation/...
+    └── test/...          opened by `open_test` alone
+
+The bytes are the same on every machine, so that DVC can pin them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from cnn.config.reading import digest
+from cnn.data.arrays import DataSet, Split
+from cnn.data.splits import TEST, TRAIN, VALIDATION
+from cnn.durable import check_file, read_sealed, sha256_of, write_atomic, write_sealed
+
+PREPARED = Path("data/prepared")
+
+__all__ = ["PREPARED", "Prepared", "Split", "open_test", "open_training", "read_prepared", "write_prepared"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A prepared set, its arrays not opened.
+
+    Args:
+        image_shape: Height, width, channels (1 or 3).
+        data_hash: Digest over the digests of all files: equal data, equal hash.
+        n_images: By split.
+        files: SHA-256 by path below `folder`.
+    """
+
+    folder: Path
+    source: str
+    content_hash: str
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    data_hash: str
+    n_images: Mapping[str, int]
+    files: Mapping[str, str]
+
+
+def write_prepared(folder: Path, data: DataSet, splits: Mapping[str, Split]) -> Prepared:
+    """Each file atomically, the manifest last: a kill leaves the old set, or files that no manifest vouches for.
+
+    Raises:
+        StorageError: The disk is full or the folder can't be written.
+    """
+    files = {}
+    for name, split in splits.items():
+        for part, array in (("images", split.images), ("labels", split.labels.astype("<i8"))):
+            path = folder / name / f"{part}.npy"
+            _write_array(path, array)
+            files[f"{name}/{part}.npy"] = sha256_of(path)
+    manifest = {
+        "source": data.source,
+        "content_hash": data.content_hash,
+        "image_shape": list(data.image_shape),
+        "class_names": list(data.class_names),
+        "n_images": {name: len(split) for name, split in splits.items()},
+        "files": files,
+        "data_hash": digest(files),
+    }
+    write_sealed(folder / "manifest.json", manifest)
+    return read_prepared(folder)
+
+
+def read_prepared(folder: Path = PREPARED) -> Prepared:
+    """What the manifest says; no array is opened.
+
+    Raises:
+        IntegrityError: There is no manifest, or it is torn or edited.
+    """
+    manifest = read_sealed(folder / "manifest.json")
+    height, width, channels = manifest["image_shape"]
+    return Prepared(
+        folder=folder,
+        source=manifest["source"],
+        content_hash=manifest["content_hash"],
+        image_shape=(height, width, channels),
+        class_names=tuple(manifest["class_names"]),
+        data_hash=manifest["data_hash"],
+        n_images=manifest["n_images"],
+        files=manifest["files"],
+    )
+
+
+def open_training(prepared: Prepared) -> tuple[Split, Split]:
+    """Training and validation images, memory-mapped, their digests checked first.
+
+    Raises:
+        IntegrityError: A file is missing, torn or flipped; it is named.
+    """
+    return _open(prepared, TRAIN), _open(prepared, VALIDATION)
+
+
+def open_test(prepared: Prepared) -> Split:
+    """The test images. Only the evaluation may ask for them.
+
+    Raises:
+        IntegrityError: As `open_training`.
+    """
+    return _open(prepared, TEST)
+
+
+def _open(prepared: Prepared, name: str) -> Split:
+    paths = [f"{name}/images.npy", f"{name}/labels.npy"]
+    for path in paths:
+        check_file(prepared.folder / path, prepared.files[path])
+    images, labels = (np.load(prepared.folder / path, mmap_mode="r", allow_pickle=False) for path in paths)
+    return Split(images=images, labels=labels)
+
+
+def _write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
+    """As `np.save`, which on a full disk raises an error that doesn't say so."""
+    contiguous = np.ascontiguousarray(array)
+    header = np.lib.format.header_data_from_array_1_0(contiguous)
+
+    def write(file: IO[bytes]) -> None:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(contiguous.data)
+
+    write_atomic(path, write)

@@ -1,0 +1,108 @@
+"""What holds of every stratified part, whatever the labels."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnn.config.params import PrepareParams
+from cnn.data.arrays import DataSet, Split
+from cnn.data.splits import SPLITS, largest_remainder, make_splits, stratified_subset
+
+LABELS = st.lists(st.integers(0, 5), min_size=1, max_size=200).map(np.array)
+SEEDS = st.integers(0, 2**31 - 1)
+
+
+def a_data_set(labels, test_labels=None):
+    """Images whose first two bytes are their number, so that each can be told from all others."""
+
+    def split(numbers, labels):
+        images = np.stack([numbers // 256, numbers % 256], axis=1).astype(np.uint8).reshape(-1, 1, 2, 1)
+        return Split(images=images, labels=labels)
+
+    n = len(labels)
+    test = None if test_labels is None else split(np.arange(n, n + len(test_labels)), test_labels)
+    names = tuple("abcdef")
+    return DataSet(source="npz", place="", class_names=names, train=split(np.arange(n), labels), test=test)
+
+
+def numbers(split):
+    high, low = split.images.reshape(-1, 2).astype(int).T
+    return (high * 256 + low).tolist()
+
+
+@given(LABELS, st.data(), SEEDS)
+def test_each_class_has_its_exact_share(labels, data, seed):
+    n = data.draw(st.integers(1, len(labels)))
+    kept = stratified_subset(labels, n, seed)
+    # As many positions as asked for, ascending, none twice.
+    assert len(kept) == n
+    assert (np.diff(kept) > 0).all()
+    # No class is a whole image away from its proportional share.
+    shares = np.bincount(labels, minlength=6) * n / len(labels)
+    assert (np.abs(np.bincount(labels[kept], minlength=6) - shares) < 1).all()
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=50).filter(any), st.data())
+def test_seats_add_up_and_never_exceed_a_class(counts, data):
+    n = data.draw(st.integers(0, sum(counts)))
+    seats = largest_remainder(np.array(counts), n)
+    # The seats are exactly as many as there are, and no class gets more than it has.
+    assert seats.sum() == n
+    assert (seats <= counts).all()
+
+
+@given(LABELS, SEEDS)
+def test_more_than_all_is_all(labels, seed):
+    # Asking for more images than there are gives every one of them.
+    assert stratified_subset(labels, len(labels) + 7, seed).tolist() == list(range(len(labels)))
+
+
+@given(st.lists(st.integers(0, 2), min_size=30, max_size=120).map(np.array), SEEDS, st.booleans())
+def test_no_image_is_in_two_splits_and_none_is_lost(labels, seed, with_test):
+    test_labels = np.array([0, 1, 2]) if with_test else None
+    splits = make_splits(a_data_set(labels, test_labels), PrepareParams(source="digits", seed=seed))
+    # Every image is in exactly one split.
+    everything = [number for name in SPLITS for number in numbers(splits[name])]
+    assert sorted(everything) == list(range(len(labels) + (3 if with_test else 0)))
+    # A test set of the source's own is left as it is.
+    assert not with_test or numbers(splits["test"]) == list(range(len(labels), len(labels) + 3))
+    # Labels stay with their images.
+    whole = np.concatenate([labels, test_labels]) if with_test else labels
+    assert all((whole[numbers(split)] == split.labels).all() for split in splits.values())
+
+
+@given(st.lists(st.integers(2, 40), min_size=2, max_size=6), SEEDS)
+def test_a_class_of_two_images_is_in_training_and_in_validation(sizes, seed):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    params = PrepareParams(source="digits", seed=seed, validation_fraction=0.05)
+    splits = make_splits(a_data_set(labels, labels), params)
+    # However small the fraction and the class, both parts show it.
+    assert set(splits["validation"].labels) == set(splits["train"].labels) == set(range(len(sizes)))
+
+
+@given(SEEDS, st.integers(20, 100))
+def test_train_limit_bounds_training_and_validation_together(seed, limit):
+    labels = np.arange(300) % 3
+    params = PrepareParams(source="digits", seed=seed, train_limit=limit, validation_fraction=0.25)
+    splits = make_splits(a_data_set(labels, np.arange(9) % 3), params)
+    # What is kept is shared between training and validation by the fraction; test is whole.
+    assert len(splits["train"]) + len(splits["validation"]) == limit
+    assert len(splits["validation"]) == round(0.25 * limit)
+    assert len(splits["test"]) == 9
+
+
+def test_the_seed_decides_and_nothing_else():
+    labels = np.arange(1000) % 10
+    np.random.seed(1)
+    first = stratified_subset(labels, 100, seed=7)
+    np.random.seed(2)
+    # The same seed gives the same images whatever the global state; another seed gives others.
+    assert (stratified_subset(labels, 100, seed=7) == first).all()
+    assert (stratified_subset(labels, 100, seed=8) != first).any()
+
+
+@pytest.mark.parametrize(("seed", "expected"), [(0, [1, 2, 3, 11, 13, 15]), (1, [2, 4, 9, 12, 14, 16])])
+def test_every_machine_draws_the_same(seed, expected):
+    # The drawn positions are known in advance, so that a NumPy or a machine that draws otherwise is noticed.
+    assert stratified_subset(np.arange(18) % 3, 6, seed).tolist() == expected
