@@ -1,0 +1,106 @@
+"""Step 4: measure the candidate once, on images that no search and no training ever saw."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnn.config.environment import Environment
+from cnn.config.params import Params
+
+if TYPE_CHECKING:
+    from cnn.evaluation.metrics import Metrics
+    from cnn.tracking.tracker import Tracker
+
+EVALUATED = Path("outputs/evaluate")
+TRAINED = Path("outputs/train")
+
+
+def evaluate(
+    params: Params,
+    environment: Environment,
+    tracker: "Tracker",
+    *,
+    data: Path = Path("data/prepared"),
+    trained: Path = TRAINED,
+    out: Path = EVALUATED,
+) -> "Metrics":
+    """Predict the test images, score the predictions, keep both.
+
+    Args:
+        data: Folder of the prepared arrays; the only place where its test images are opened.
+        trained: What the train step wrote.
+        out: Takes `metrics.json`, `per_class.csv`, `confusion.csv`, their pictures and `predictions.npz`.
+
+    Raises:
+        IntegrityError: The model or the test images are missing, damaged, or do not belong together.
+        StorageError: `out` cannot be written.
+    """
+    import rich
+
+    from cnn.config.reading import digest
+    from cnn.data.store import open_test, read_prepared
+    from cnn.evaluation.metrics import multiclass_metrics
+    from cnn.evaluation.predictions import predict
+    from cnn.evaluation.report import write_report
+
+    prepared = read_prepared(data)
+    candidate = read_candidate(trained, prepared.data_hash)
+    model = load_model(trained / "model.keras", candidate["model_sha256"])
+    test = open_test(prepared)
+
+    predictions = predict(model.predict_on_batch, test.images, test.labels, batch_size=params.evaluate.batch_size)
+    metrics = multiclass_metrics(
+        predictions.labels, predictions.probs, prepared.class_names, confidence=params.evaluate.confidence
+    )
+    facts = {
+        "gap_at_best": candidate["gap_at_best"],
+        "model_sha256": candidate["model_sha256"],
+        "test_hash": digest({name: sha256 for name, sha256 in prepared.files.items() if name.startswith("test/")}),
+    }
+    files = write_report(out, metrics, predictions, prepared.class_names, facts)
+    tracker.log_figures(candidate["key"], {f"test_{name}": value for name, value in metrics.figures().items()})
+    for path in files:
+        tracker.log_file(candidate["key"], path, "test")
+    rich.print(f"test {summary(metrics, params.evaluate.confidence)}")
+    return metrics
+
+
+def summary(metrics: "Metrics", confidence: float) -> str:
+    """The figures a person asks for first, in one line."""
+    interval = f"{metrics.accuracy_low:.4f} to {metrics.accuracy_high:.4f} at {100 * confidence:g} %"
+    figures = f"accuracy {metrics.accuracy:.4f} ({interval}), loss {metrics.loss:.4f}, macro F1 {metrics.macro_f1:.4f}"
+    return f"{figures}, {metrics.n:,} images"
+
+
+def read_candidate(trained: Path, data_hash: str) -> dict[str, Any]:
+    """What the train step says about its model.
+
+    Raises:
+        IntegrityError: It is missing or damaged, or was trained on other data than is prepared now.
+    """
+    from cnn.durable import read_sealed
+    from cnn.errors import IntegrityError
+
+    path = trained / "train.json"
+    candidate = read_sealed(path)
+    if candidate["data_hash"] != data_hash:
+        raise IntegrityError(
+            path,
+            received=f"a model trained on data {candidate['data_hash'][:12]}…",
+            expected=f"the prepared data, {data_hash[:12]}…",
+            change="run cnn train again",
+        )
+    return candidate
+
+
+def load_model(path: Path, sha256: str) -> Any:
+    """A model, its digest checked before Keras reads a byte of it.
+
+    Raises:
+        IntegrityError: The file is missing or its bytes have changed.
+    """
+    from cnn.durable import check_file
+
+    check_file(path, sha256)
+    import keras
+
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
