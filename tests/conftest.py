@@ -1,0 +1,32 @@
+"""Every test session has a home of its own, sends no telemetry and sees no setting of the person who runs it."""
+
+import os
+import shutil
+import tempfile
+
+import pytest
+from hypothesis import settings
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+HOME = pytest.StashKey[str]()
+
+# Two noisy cores decide about no test, and neither does chance.
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
+
+
+def pytest_configure(config):
+    for name in [name for name in os.environ if name.startswith("CNN_")]:
+        del os.environ[name]
+    config.stash[HOME] = tempfile.mkdtemp(prefix="cnn-home-")
+    os.environ.update(QUIET, CNN_HOME=config.stash[HOME])
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(config.stash[HOME], ignore_errors=True)
