@@ -115,6 +115,7 @@ def write_overrides(path: Path, words: Sequence[str]) -> str:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 120
+    yaml.representer.add_representer(type(None), _null)
     document = override(yaml.load(path.read_text(encoding="utf-8")), words)
     text = StringIO()
     yaml.dump(document, text)
@@ -140,6 +141,11 @@ def validated(model: type[_Model], document: Mapping[str, Any], where: object) -
         raise _first_mistake(model, error.errors()[0], where) from error
 
 
+def _null(representer: Any, _value: None) -> Any:
+    """`null` in words, as the file's comments have it; ruamel would leave the value empty."""
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
 def _place(document: dict[str, Any], key: str, value: Any, where: str) -> None:
     """Set a dotted key; a word that names nothing is placed where it was meant, and validation names it."""
     node, rest = _descend(document, key)
@@ -159,13 +165,16 @@ def _descend(node: Any, key: str) -> tuple[Any, str]:
 
 
 def _first_mistake(model: type[BaseModel], mistake: ErrorDetails, where: object) -> ConfigError:
-    location = [str(part) for part in mistake["loc"]]
+    tags = {"float", "int", "choice", "plain"}  # pydantic names the member of a union, which no user wrote
+    location = [str(part) for part in mistake["loc"] if part not in tags]
     path = ".".join(location) or "the whole file"
     if mistake["type"] == "extra_forbidden":
         return _unknown(path, location[-1], _known_words(model, location[:-1]), where)
     if mistake["type"] == "missing":
         return ConfigError(path, received="nothing", expected="a value", change=f"add the key to {where}")
     expected = mistake["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if mistake["type"] == "too_short":
+        expected = f"at least {mistake['ctx']['min_length']} of them"
     return ConfigError(path, received=_short(mistake["input"]), expected=expected, change=f"edit {where}")
 
 

@@ -1,0 +1,126 @@
+"""Settings: each mistake is one line that names its place."""
+
+from pathlib import Path
+
+import pytest
+
+from cnn.config.environment import read_environment
+from cnn.config.reading import digest, read_params, read_recipe, read_yaml, recipe_with, write_overrides
+from cnn.config.recipe import Recipe
+from cnn.errors import ConfigError
+
+PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
+
+
+def test_an_override_sets_any_key():
+    words = ["search.budget.trials=5", "search.space.model.filters.low=24", "evaluate.confidence=0.9"]
+    params = read_params(PARAMS, words)
+    # Also below a key that itself holds a dot.
+    assert (params.search.budget.trials, params.search.space["model.filters"].low, params.evaluate.confidence) == (
+        5,
+        24,
+        0.9,
+    )
+
+
+def test_an_override_can_replace_the_space():
+    params = read_params(PARAMS, ["search.space={model.filters: {type: int, low: 1, high: 2}}"])
+    # The value is YAML, a whole mapping included.
+    assert list(params.search.space) == ["model.filters"]
+
+
+MISTAKES = {
+    "search.budgt.trials=5": ["search.budgt.trials", "unknown key", "budget"],
+    "search.sampel=tpe": ["search.sampel", "did you mean sampler?"],
+    "search.budget.trials=-3": ["search.budget.trials", "-3", "greater than or equal to 1"],
+    "search.budget.trials=many": ["search.budget.trials", "many", "integer"],
+    "search.engine=hyperopt": ["search.engine", "hyperopt", "'optuna', 'keras_tuner' or 'random'"],
+    "search.space={}": ["search.space", "at least 1"],
+    "search.space.model.filters.low=99": ["search.space.model.filters", "no values"],
+    "search.space.model.batch_norm.values=[]": ["search.space.model.batch_norm.values", "at least 1"],
+    "search.seed.x=1": ["search.seed.x", "unknown key"],
+    "evaluate.confidence=95": ["evaluate.confidence", "95", "less than 1"],
+    "prepare.source=npz": ["prepare", "prepare.path"],
+    "no_equals_sign": ["no_equals_sign", "KEY=VALUE"],
+    "search.seed=[1": ["search.seed", "YAML"],
+    "register.name=a/b": ["register.name", "a/b"],
+}
+
+
+@pytest.mark.parametrize("word", MISTAKES)
+def test_a_mistake_is_one_line_that_names_its_place(word):
+    with pytest.raises(ConfigError) as caught:
+        read_params(PARAMS, [word])
+    line = str(caught.value)
+    # What was received, what was expected, where to change it: in one line.
+    assert "\n" not in line
+    for part in MISTAKES[word]:
+        assert part in line
+
+
+def test_a_search_without_an_end_is_refused():
+    words = ["search.budget.trials=null", "search.budget.minutes=null", "search.budget.cpu_minutes=null"]
+    with pytest.raises(ConfigError, match="never ends"):
+        read_params(PARAMS, words)
+
+
+def test_a_missing_file_and_torn_yaml_are_one_line(tmp_path):
+    with pytest.raises(ConfigError, match="No such file"):
+        read_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("search: [1, 2")
+    with pytest.raises(ConfigError, match="no YAML"):
+        read_params(tmp_path / "params.yaml")
+
+
+def test_a_recipe_is_a_preset_or_a_file(tmp_path):
+    assert read_recipe("tutorial_basic").training.batch_size == 256
+    (tmp_path / "mine.yaml").write_text("model: {filters: 7}")
+    assert read_recipe(str(tmp_path / "mine.yaml")).model.filters == 7
+    # An unknown name lists those that ship.
+    with pytest.raises(ConfigError, match="tutorial_basic"):
+        read_recipe("resnet")
+
+
+def test_a_proposal_is_laid_over_a_recipe():
+    recipe = recipe_with(Recipe(), {"model.filters": 7, "optimizer.name": "sgd"})
+    assert (recipe.model.filters, recipe.optimizer.name) == (7, "sgd")
+    # A path that names no field says so, and where it came from.
+    with pytest.raises(ConfigError, match=r"model\.filtrs.*did you mean filters.*search\.space"):
+        recipe_with(Recipe(), {"model.filtrs": 7})
+
+
+def test_overrides_are_written_with_comments_kept():
+    text = write_overrides(PARAMS, ["search.budget.trials=5"])
+    before, after = PARAMS.read_text().splitlines(), text.splitlines()
+    changed = [
+        (old.split("#")[0].split(), new.split("#")[0].split())
+        for old, new in zip(before, after, strict=True)
+        if old != new
+    ]
+    # One line differs; everything else is as it was, to the letter.
+    assert changed == [(["trials:", "40"], ["trials:", "5"])]
+
+
+def test_equal_settings_have_equal_digests():
+    # The order of keys says nothing, a value does.
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 1, "b": 3})
+
+
+def test_an_unknown_machine_setting_is_named(monkeypatch):
+    monkeypatch.setenv("CNN_TRACKNG_URI", "http://127.0.0.1:5000")
+    with pytest.raises(ConfigError, match=r"CNN_TRACKNG_URI.*CNN_TRACKING_URI"):
+        read_environment()
+
+
+def test_machine_settings_have_embedded_defaults(monkeypatch, tmp_path):
+    monkeypatch.setenv("CNN_HOME", str(tmp_path))
+    environment = read_environment()
+    # Everything lies below CNN_HOME unless said otherwise.
+    assert environment.mlflow_uri == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("CNN_TRACKING_URI", "http://127.0.0.1:5000")
+    assert read_environment().mlflow_uri == "http://127.0.0.1:5000"
+
+
+def test_yaml_numbers_are_numbers():
+    # YAML 1.1 would read 1e-4 as text and `off` as false.
+    assert read_yaml(PARAMS)["search"]["space"]["model.batch_norm"]["values"][0] == "none"
