@@ -1,6 +1,23 @@
-"""Seeds, threads and devices of a process."""
+"""Seeds, threads, devices and silence of a process."""
 
 import hashlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+"""Settings that keep the libraries from reporting their use to their makers."""
+
+_BANNER = re.compile(rb"[IW]\d{4} |WARNING: All log messages before absl::InitializeLog")
+"""How TensorFlow's C++ log begins a line that is no error. At import it heeds no log level."""
 
 
 def derived_seed(*parts: object) -> int:
@@ -12,3 +29,72 @@ def derived_seed(*parts: object) -> int:
     """
     text = "\x1f".join(map(str, parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def silence() -> None:
+    """Telemetry off, in this process and those it starts, unless the user's environment says otherwise."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+
+
+def configure_process(*, threads: int | None, quiet: bool = True) -> None:
+    """Settle what TensorFlow reads once in the life of a process, and import it.
+
+    To be called before anything computes: later, TensorFlow's threads are already there. A GPU's memory is taken as it
+    is needed, so that several workers can share one.
+
+    Args:
+        threads: Threads an operation uses, and operations at once; 1 or more; None: one a core.
+        quiet: Keep TensorFlow's notices off the screen; errors stay.
+    """
+    silence()
+    os.environ.update(_frameworks(threads))
+    if not quiet:
+        import tensorflow  # noqa: TID251
+
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    with _without_banner():
+        import tensorflow  # noqa: F401, TID251
+
+
+def cpu_count_available() -> int:
+    """Processors this process may use: affinity and a container's quota respected; 1 or more."""
+    import joblib  # type: ignore[import-untyped]
+
+    return int(joblib.cpu_count())
+
+
+def devices() -> list[str]:
+    """What TensorFlow can compute on: `CPU`, and each GPU by its model's name."""
+    import tensorflow as tf  # noqa: TID251
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return ["CPU", *(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus)]
+
+
+def _frameworks(threads: int | None) -> dict[str, str]:
+    settings = {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "1", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    if threads is not None:
+        names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        settings |= dict.fromkeys(names, str(threads))
+    return settings
+
+
+@contextmanager
+def _without_banner() -> Iterator[None]:
+    """Hold back what is written to the error stream meanwhile, then pass on all of it but TensorFlow's notices."""
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(screen, 2)
+            os.close(screen)
+            held.seek(0)
+            for line in held:
+                if not _BANNER.match(line):
+                    os.write(2, line)

@@ -1,1 +1,5 @@
-"""One file a family; a model is built from a frozen recipe."""
+"""Networks from recipes: uint8 images in, class probabilities out."""
+
+from cnn.models.build import MODELS, build_model
+
+__all__ = ["MODELS", "build_model"]
