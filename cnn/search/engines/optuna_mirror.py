@@ -1,0 +1,196 @@
+"""The study as Optuna's own storage shows it, so that optuna-dashboard can follow a search live.
+
+It is a mirror: nothing is ever decided from what it holds, and `restore` mends it after the ledger.
+"""
+
+import sqlite3
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import optuna  # noqa: TID251
+import sqlalchemy
+
+from cnn.durable import storage_errors
+from cnn.errors import ConfigError, IntegrityError, ServiceError, SpaceError, StorageError, UserError
+from cnn.records import Outcome, Proposal
+from cnn.search.engines.searcher import StoredTrial
+
+_NUMBER = "number"
+_TIMEOUT_S = 30.0
+
+Distributions = Mapping[str, optuna.distributions.BaseDistribution]
+Ending = Callable[[Outcome], tuple[optuna.trial.TrialState, float | None]]
+
+
+class StudyMirror:
+    """Writes each proposal, report and ending as one transaction.
+
+    A trial is found by our number, kept as a user attribute; Optuna's own numbers may have holes.
+
+    Args:
+        ending: State and value in Optuna's terms of an outcome.
+
+    Raises:
+        IntegrityError: The sqlite file is torn.
+        ServiceError: The storage doesn't answer.
+        SpaceError: A study of this name has another space.
+    """
+
+    def __init__(self, url: str, study_name: str, *, distributions: Distributions, ending: Ending) -> None:
+        self._address = _address(url)
+        self._study_name = study_name
+        self._distributions = distributions
+        self._ending = ending
+        self._running: dict[int, int] = {}
+        with self._answers():
+            self._storage = _open(url)
+            weakref.finalize(self, self._storage.engine.dispose)
+            study = optuna.create_study(
+                storage=self._storage, study_name=study_name, direction="maximize", load_if_exists=True
+            )
+            self._study_id = self._storage.get_study_id_from_name(study.study_name)
+
+    def restore(self, trials: Sequence[StoredTrial]) -> None:
+        """Make the storage say what the ledger says; what only the storage knows to be under way is failed."""
+        with self._answers():
+            rows = self._storage.get_all_trials(self._study_id, deepcopy=False)
+            mine = {row.user_attrs.get(_NUMBER): row for row in rows}
+            restored = {self._restore(trial, mine.get(trial.proposal.number)) for trial in trials}
+            for row in rows:
+                if not row.state.is_finished() and row._trial_id not in restored:
+                    self._storage.set_trial_state_values(row._trial_id, optuna.trial.TrialState.FAIL)
+
+    def ask(self, proposal: Proposal) -> None:
+        with self._answers():
+            self._add(proposal)
+
+    def report(self, number: int, step: int, score: float) -> None:
+        if number in self._running:
+            with self._answers():
+                self._storage.set_trial_intermediate_value(self._running[number], step, score)
+
+    def tell(self, outcome: Outcome) -> None:
+        trial_id = self._running.pop(outcome.number, None)
+        if trial_id is not None:
+            state, value = self._ending(outcome)
+            with self._answers():
+                self._storage.set_trial_state_values(trial_id, state, None if value is None else [value])
+
+    def _restore(self, trial: StoredTrial, row: optuna.trial.FrozenTrial | None) -> int:
+        """Bring a row to what the ledger says; the row's id."""
+        known: set[int] = set()
+        if row is None or row.params != dict(trial.proposal.values):
+            trial_id = self._add(trial.proposal)
+        elif row.state.is_finished():
+            # Told here, but the kill came before the ledger had it: the same end will be told again.
+            return int(row._trial_id)
+        else:
+            trial_id = self._running[trial.proposal.number] = int(row._trial_id)
+            known = set(row.intermediate_values)
+        for epoch in trial.curve:
+            if epoch.epoch + 1 not in known:
+                self.report(trial.proposal.number, epoch.epoch + 1, epoch.val_accuracy)
+        if trial.outcome is not None:
+            self.tell(trial.outcome)
+        return trial_id
+
+    def _add(self, proposal: Proposal) -> int:
+        template = optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING,
+            params=dict(proposal.values),
+            distributions={path: self._distributions[path] for path in proposal.values},
+            user_attrs={_NUMBER: proposal.number, "epochs": proposal.epochs},
+        )
+        try:
+            trial_id = int(self._storage.create_new_trial(self._study_id, template_trial=template))
+        except ValueError as error:
+            raise SpaceError(
+                f"study {self._study_name}",
+                received="another space than the one it was begun with",
+                expected="one space a study",
+                change="give the study another name",
+            ) from error
+        self._running[proposal.number] = trial_id
+        return trial_id
+
+    @contextmanager
+    def _answers(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise _refusal(self._address, error) from error
+        except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError) as error:
+            raise _refusal(self._address, _root(error)) from error
+
+
+def make_storage(url: str) -> None:
+    """Create the tables of a new storage: optuna-dashboard opens only one that has them.
+
+    Raises:
+        StorageError: Its folder cannot be written.
+    """
+    _open(url).engine.dispose()
+
+
+def _open(url: str) -> optuna.storages.RDBStorage:
+    address = sqlalchemy.engine.make_url(url)
+    if address.get_backend_name() != "sqlite" or address.database in (None, "", ":memory:"):
+        return optuna.storages.RDBStorage(url)
+    path = Path(str(address.database))
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    _check(path)
+    return optuna.storages.RDBStorage(url, engine_kwargs={"creator": lambda: _connection(path)})
+
+
+def _connection(path: Path) -> sqlite3.Connection:
+    """Readers don't wait for the writer (WAL), and a commit isn't fsynced: a power cut may cost the newest few, which
+    the ledger still has; a killed process costs nothing.
+    """
+    connection = sqlite3.connect(path, timeout=_TIMEOUT_S, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(path: Path) -> None:
+    with closing(_connection(path)) as connection:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise _damaged(path, found)
+
+
+def _address(url: str) -> str:
+    try:
+        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
+    except sqlalchemy.exc.ArgumentError as error:
+        change = "set CNN_STUDY_STORAGE to a database URL"
+        raise ConfigError("CNN_STUDY_STORAGE", received=url, expected="sqlite:///FILE", change=change) from error
+
+
+def _root(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _refusal(address: str, error: BaseException) -> UserError:
+    if isinstance(error, sqlite3.DatabaseError):
+        if not isinstance(error, sqlite3.OperationalError):
+            return _damaged(address, error)
+        if error.sqlite_errorname in ("SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_READONLY"):
+            change = "free some space or choose another folder"
+            return StorageError(address, received=error, expected="room and permission to write", change=change)
+    change = "start it or change CNN_STUDY_STORAGE"
+    return ServiceError(address, received=error, expected="a study storage that answers", change=change)
+
+
+def _damaged(address: object, received: object) -> IntegrityError:
+    change = "move it away: the next start writes it again from the ledger"
+    return IntegrityError(address, received=received, expected="a whole sqlite file", change=change)

@@ -1,0 +1,40 @@
+"""Random search: ours, the reference every other engine has to beat."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cnn.records import Outcome, Proposal
+from cnn.search.engines.searcher import StoredTrial
+from cnn.search.space import Space
+
+
+class RandomSearcher:
+    """Independent draws; proposal `number` is a pure function of (seed, number), so there is nothing to keep.
+
+    On a small space the same values may be drawn twice. It never prunes and never runs dry.
+
+    References:
+        Bergstra and Bengio, Random search for hyper-parameter optimization, JMLR 13 (2012).
+    """
+
+    def __init__(self, space: Space, *, seed: int, epochs: int) -> None:
+        self._space = space
+        self._seed = seed
+        self._epochs = epochs
+
+    def restore(self, trials: Sequence[StoredTrial], state: str) -> None:
+        pass
+
+    def ask(self, number: int) -> Proposal:
+        rng = np.random.default_rng([self._seed, number])
+        return Proposal(number=number, values=self._space.sample(rng), epochs=self._epochs)
+
+    def report(self, number: int, epoch: int, score: float) -> bool:
+        return False
+
+    def tell(self, outcome: Outcome) -> None:
+        pass
+
+    def state(self) -> str:
+        return ""

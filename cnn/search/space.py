@@ -1,0 +1,191 @@
+"""The search space: which values a recipe's fields may take, and when.
+
+A dimension with conditions is active only where each parent is active and has one of the listed values.
+"""
+
+import math
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
+
+import numpy as np
+
+from cnn.config.reading import recipe_with
+from cnn.config.recipe import Recipe
+from cnn.config.space import Choice, Dimension, Float, Int
+from cnn.errors import SpaceError
+from cnn.records import Scalar, Values
+
+
+class Space:
+    """Dimensions by the dotted path of the recipe field they set, parents before children.
+
+    Raises:
+        SpaceError: A condition names no dimension, a real-valued one, or a value its parent never has; conditions go
+            in a circle; two choices are equal.
+
+    Example:
+        >>> name = Choice(type="choice", values=("adam", "sgd"))
+        >>> momentum = Int(type="int", low=0, high=9, when={"name": ("sgd",)})
+        >>> space = Space({"momentum": momentum, "name": name})
+        >>> list(space.dimensions), space.n_points
+        (['name', 'momentum'], 11)
+        >>> space.active({"name": "adam", "momentum": 3})
+        {'name': 'adam'}
+    """
+
+    def __init__(self, dimensions: Mapping[str, Dimension]) -> None:
+        for path, dimension in dimensions.items():
+            _check_choices(path, dimension)
+            _check_conditions(path, dimension, dimensions)
+        self.dimensions = MappingProxyType({path: dimensions[path] for path in _parents_first(dimensions)})
+
+    @property
+    def has_conditions(self) -> bool:
+        return any(dimension.when for dimension in self.dimensions.values())
+
+    @property
+    def n_points(self) -> int | None:
+        """How many different values there are; None when a real number is among them."""
+        if any(isinstance(dimension, Float) for dimension in self.dimensions.values()):
+            return None
+        return self._count(list(self.dimensions), {})
+
+    def is_active(self, path: str, values: Values) -> bool:
+        """Whether the conditions of a dimension hold in the active values of its parents."""
+        conditions = self.dimensions[path].when.items()
+        return all(parent in values and _among(values[parent], allowed) for parent, allowed in conditions)
+
+    def active(self, values: Values) -> dict[str, Scalar]:
+        """The values whose conditions hold, parents first."""
+        kept: dict[str, Scalar] = {}
+        for path in self.dimensions:
+            if path in values and self.is_active(path, kept):
+                kept[path] = values[path]
+        return kept
+
+    def contains(self, values: Values) -> bool:
+        """Whether each active dimension, and no other, has one of its values."""
+        expected = {path for path in self.dimensions if self.is_active(path, values)}
+        return values.keys() == expected and all(_holds(self.dimensions[path], values[path]) for path in expected)
+
+    def sample(self, rng: np.random.Generator) -> dict[str, Scalar]:
+        """A uniformly drawn point: each active dimension on its own scale, in plain Python values."""
+        values: dict[str, Scalar] = {}
+        for path, dimension in self.dimensions.items():
+            if self.is_active(path, values):
+                values[path] = _draw(dimension, rng)
+        return values
+
+    def check(self, base: Recipe) -> None:
+        """Make sure that every path names a field of the recipe and that the field takes all values of the dimension.
+
+        Raises:
+            ConfigError: It doesn't.
+        """
+        for path, dimension in self.dimensions.items():
+            for value in _probes(dimension):
+                recipe_with(base, self._premises(path) | {path: value})
+
+    def _premises(self, path: str) -> dict[str, Scalar]:
+        """Values of the parents, and of theirs, under which a dimension is active."""
+        premises: dict[str, Scalar] = {}
+        for parent, allowed in self.dimensions[path].when.items():
+            premises |= self._premises(parent) | {parent: allowed[0]}
+        return premises
+
+    def _count(self, paths: list[str], values: dict[str, Scalar]) -> int:
+        if not paths:
+            return 1
+        path, *rest = paths
+        if not self.is_active(path, values):
+            return self._count(rest, values)
+        # Values no condition asks for are all alike: counted once, as if the parent had no value.
+        asked = self._asked(path)
+        n_alike = _n_values(self.dimensions[path]) - len(asked)
+        counts = [self._count(rest, values | {path: value}) for value in asked]
+        return sum(counts) + (n_alike * self._count(rest, values) if n_alike else 0)
+
+    def _asked(self, path: str) -> set[Scalar]:
+        return {value for child in self.dimensions.values() for value in child.when.get(path, ())}
+
+
+def _parents_first(dimensions: Mapping[str, Dimension]) -> list[str]:
+    graph = {path: list(dimension.when) for path, dimension in dimensions.items()}
+    try:
+        return list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise _mistake(error.args[1][0], f"conditions in a circle: {circle}", "conditions that end") from error
+
+
+def _check_choices(path: str, dimension: Dimension) -> None:
+    # 1, 1.0 and true are one value to Python, and so to every engine.
+    if isinstance(dimension, Choice) and len(set(dimension.values)) != len(dimension.values):
+        raise _mistake(path, f"equal values in {list(dimension.values)}", "values that all differ")
+
+
+def _check_conditions(path: str, dimension: Dimension, dimensions: Mapping[str, Dimension]) -> None:
+    for parent, allowed in dimension.when.items():
+        known = dimensions.get(parent)
+        if known is None:
+            raise _mistake(f"{path}.when", f"{parent}, which is no dimension", f"one of {', '.join(dimensions)}")
+        if isinstance(known, Float):
+            raise _mistake(f"{path}.when", f"{parent}, a real number", "a parent of type int or choice")
+        never = [value for value in allowed if not _holds(known, value)]
+        if never or not allowed:
+            raise _mistake(f"{path}.when.{parent}", never or "no values", f"values that {parent} can have")
+
+
+def _mistake(path: str, received: object, expected: str) -> SpaceError:
+    return SpaceError(f"search.space.{path}", received=received, expected=expected, change="edit search.space")
+
+
+def _among(value: Scalar, allowed: tuple[Scalar, ...]) -> bool:
+    return any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in allowed)
+
+
+def _holds(dimension: Dimension, value: Scalar) -> bool:
+    if isinstance(dimension, Choice):
+        return _among(value, dimension.values)
+    if isinstance(dimension, Float):
+        return type(value) is float and dimension.low <= value <= dimension.high
+    return (
+        type(value) is int
+        and dimension.low <= value <= dimension.high
+        and (value - dimension.low) % dimension.step == 0
+    )
+
+
+def _draw(dimension: Dimension, rng: np.random.Generator) -> Scalar:
+    if isinstance(dimension, Choice):
+        return dimension.values[int(rng.integers(len(dimension.values)))]
+    if isinstance(dimension, Float):
+        return _draw_real(dimension.low, dimension.high, log=dimension.log, rng=rng)
+    if dimension.log:
+        # Each whole number gets the logarithmic length of the half unit on either side of it.
+        real = _draw_real(dimension.low - 0.5, dimension.high + 0.5, log=True, rng=rng)
+        return min(max(round(real), dimension.low), dimension.high)
+    return dimension.low + dimension.step * int(rng.integers(_n_values(dimension)))
+
+
+def _draw_real(low: float, high: float, *, log: bool, rng: np.random.Generator) -> float:
+    if not log:
+        return float(rng.uniform(low, high))
+    return min(max(math.exp(rng.uniform(math.log(low), math.log(high))), low), high)
+
+
+def _n_values(dimension: Choice | Int | Float) -> int:
+    if isinstance(dimension, Choice):
+        return len(dimension.values)
+    assert isinstance(dimension, Int)
+    return (dimension.high - dimension.low) // dimension.step + 1
+
+
+def _probes(dimension: Dimension) -> tuple[Scalar, ...]:
+    """Values to try on a recipe; an irrational one tells a field of whole numbers from one of reals."""
+    if isinstance(dimension, Choice):
+        return dimension.values
+    if isinstance(dimension, Float):
+        return (dimension.low, dimension.low + (dimension.high - dimension.low) / math.pi, dimension.high)
+    return (dimension.low, dimension.high)

@@ -1,0 +1,244 @@
+"""What optuna-dashboard would read, and what a broken storage or an unfit space ends in."""
+
+import importlib.util
+import sqlite3
+from pathlib import Path
+
+import optuna  # noqa: TID251 - read as the dashboard reads
+import pytest
+
+from cnn.config.space import Choice, Float, Int
+from cnn.errors import IntegrityError, SpaceError, UserError
+from cnn.records import EpochRow, Outcome, TrialState
+from cnn.search.engines.optuna import OptunaSearcher
+from cnn.search.engines.searcher import StoredTrial
+from cnn.search.space import Space
+
+NUMBERS = {"rate": Float(type="float", low=0.001, high=0.1, log=True), "units": Int(type="int", low=8, high=64)}
+CHOICE = Choice(type="choice", values=("adam", "sgd"))
+FINAL = {state.name: state for state in optuna.trial.TrialState}
+
+
+def searcher(url: str, *, sampler: str = "tpe", study: str = "night", space: dict | None = None) -> OptunaSearcher:
+    return OptunaSearcher(
+        Space(space or NUMBERS),
+        seed=3,
+        epochs=3,
+        sampler=sampler,
+        pruner="none",
+        storage_url=url,
+        study_name=study,
+    )
+
+
+def begun(url: str, **words) -> OptunaSearcher:
+    made = searcher(url, **words)
+    made.restore((), "")
+    return made
+
+
+def row(epoch: int, accuracy: float) -> EpochRow:
+    return EpochRow(
+        epoch=epoch,
+        train_loss=1.0,
+        train_accuracy=accuracy,
+        clean_train_loss=1.0,
+        clean_train_accuracy=accuracy,
+        val_loss=1.0,
+        val_accuracy=accuracy,
+        learning_rate=0.1,
+        seconds=0.1,
+    )
+
+
+def seen(url: str, study: str = "night") -> list[optuna.trial.FrozenTrial]:
+    """What another process reads from the storage."""
+    return optuna.load_study(study_name=study, storage=url).trials
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'deep' / 'optuna.db'}"
+
+
+def test_the_dashboard_sees_a_trial_live(url):
+    engine = begun(url)
+    proposal = engine.ask(0)
+    engine.report(0, 0, 0.4)
+    (trial,) = seen(url)
+    # While it runs: its values, its number and its scores, epochs counted from 1.
+    assert trial.state is FINAL["RUNNING"]
+    assert trial.params == proposal.values
+    assert trial.user_attrs["number"] == 0
+    assert trial.intermediate_values == {1: 0.4}
+    engine.report(0, 1, 0.7)
+    engine.tell(Outcome(number=0, state=TrialState.COMPLETED, reason="all epochs", curve=(row(0, 0.4), row(1, 0.7))))
+    (trial,) = seen(url)
+    # Afterwards: its best score.
+    assert trial.state is FINAL["COMPLETE"]
+    assert trial.value == 0.7
+
+
+@pytest.mark.parametrize(
+    ("state", "accuracy", "expected", "value"),
+    [
+        (TrialState.COMPLETED, 0.5, "COMPLETE", 0.5),
+        (TrialState.PRUNED, 0.5, "PRUNED", 0.5),
+        (TrialState.FAILED, 0.5, "FAIL", None),
+        (TrialState.COMPLETED, float("nan"), "FAIL", None),
+        (TrialState.COMPLETED, None, "FAIL", None),
+        (TrialState.PRUNED, None, "PRUNED", None),
+    ],
+)
+def test_endings(url, state, accuracy, expected, value):
+    engine = begun(url)
+    engine.ask(0)
+    curve = () if accuracy is None else (row(0, accuracy),)
+    for epoch in curve:
+        engine.report(0, 0, epoch.val_accuracy)
+    engine.tell(Outcome(number=0, state=state, reason="scripted", curve=curve))
+    (trial,) = seen(url)
+    assert (trial.state, trial.value) == (FINAL[expected], value)
+
+
+def test_what_the_ledger_does_not_know_is_failed(url):
+    engine = begun(url)
+    known = engine.ask(0)
+    engine.ask(1)
+    again = searcher(url)
+    again.restore([StoredTrial(proposal=known)], "")
+    # Trial 1 was asked for, the kill came before the ledger had it: it isn't under way, trial 0 is.
+    assert [trial.state.name for trial in seen(url)] == ["RUNNING", "FAIL"]
+    # Its number is proposed again, and each of our numbers is under way once.
+    again.ask(1)
+    running = [trial.user_attrs["number"] for trial in seen(url) if trial.state is FINAL["RUNNING"]]
+    assert running == [0, 1]
+
+
+def test_what_the_storage_missed_is_added(url, tmp_path):
+    engine = begun(url)
+    proposal = engine.ask(0)
+    curve = (row(0, 0.4), row(1, 0.6))
+    outcome = Outcome(number=0, state=TrialState.COMPLETED, reason="all epochs", curve=curve)
+    ledger = [StoredTrial(proposal=proposal, curve=curve, outcome=outcome)]
+    elsewhere = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    for place in (url, elsewhere):
+        searcher(place).restore(ledger, "")
+        (trial,) = seen(place)
+        # Asked for but never reported nor told, or not there at all: now it is as in the ledger.
+        assert (trial.state, trial.value) == (FINAL["COMPLETE"], 0.6)
+        assert trial.params == proposal.values
+        assert trial.intermediate_values == {1: 0.4, 2: 0.6}
+        # A second start changes nothing.
+        searcher(place).restore(ledger, "")
+        assert len(seen(place)) == 1
+
+
+def test_an_ending_told_twice_is_kept_once(url):
+    engine = begun(url)
+    proposal = engine.ask(0)
+    outcome = Outcome(number=0, state=TrialState.COMPLETED, reason="all epochs", curve=(row(0, 0.4),))
+    engine.tell(outcome)
+    # The kill came between Optuna's storage and the ledger: the trial ends once more.
+    again = searcher(url)
+    again.restore([StoredTrial(proposal=proposal)], "")
+    again.report(0, 0, 0.4)
+    again.tell(outcome)
+    assert [trial.state.name for trial in seen(url)] == ["COMPLETE"]
+
+
+def test_two_studies_share_a_storage(url):
+    first, second = begun(url, study="first"), begun(url, study="second")
+    first.ask(0)
+    second.ask(0)
+    first.ask(1)
+    # Each sees its own trials only.
+    assert len(seen(url, "first")) == 2
+    assert len(seen(url, "second")) == 1
+
+
+def test_readers_do_not_wait_for_the_writer(url, tmp_path):
+    begun(url)
+    with sqlite3.connect(tmp_path / "deep" / "optuna.db") as connection:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    connection.close()
+    assert mode == "wal"
+
+
+@pytest.mark.parametrize("damage", ["torn", "text", "flipped"])
+def test_a_broken_file_is_named(url, tmp_path, damage):
+    engine = begun(url)
+    for number in range(20):
+        engine.ask(number)
+    del engine
+    path = tmp_path / "deep" / "optuna.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    whole = path.read_bytes()
+    broken = {
+        "torn": whole[: len(whole) // 2],
+        "text": b"not a database at all" * 100,
+        "flipped": whole[:4096] + b"\xff" * 4096 + whole[8192:],
+    }
+    path.write_bytes(broken[damage])
+    with pytest.raises(IntegrityError) as caught:
+        searcher(url)
+    # One line with the file's name.
+    assert "optuna.db" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("sqlite:///FOLDER/file/optuna.db", "StorageError"),
+        ("sqlite:///FOLDER", "StorageError"),
+        ("no url", "ConfigError"),
+        ("postgresql://me:secret@localhost:1/optuna", "ServiceError"),
+        ("oracul://localhost/optuna", "ServiceError"),
+    ],
+)
+def test_a_storage_that_does_not_answer(tmp_path, url, kind):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError) as caught:
+        searcher(url.replace("FOLDER", str(tmp_path)))
+    assert type(caught.value).__name__ == kind
+    # One line, without the password.
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "extra", "words"),
+    [
+        ("cmaes", {"name": CHOICE}, "choices (name)"),
+        ("cmaes", {"depth": Int(type="int", low=1, high=3, when={"units": (8,)})}, "conditions"),
+        ("qmc", {"depth": Int(type="int", low=1, high=3, when={"units": (8,)})}, "conditions"),
+    ],
+)
+def test_samplers_that_do_not_fit_the_space(url, sampler, extra, words):
+    with pytest.raises(SpaceError) as caught:
+        searcher(url, sampler=sampler, space=NUMBERS | extra)
+    assert words in str(caught.value)
+    assert "choose tpe" in str(caught.value)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
+def test_gp_without_torch_says_what_to_install(url):
+    with pytest.raises(SpaceError, match=r"pip install 'cnn-overnight\[gp\]'"):
+        searcher(url, sampler="gp")
+
+
+def test_another_space_in_the_same_study_is_refused(url):
+    begun(url, space=NUMBERS | {"name": CHOICE}).ask(0)
+    other = begun(url, space=NUMBERS | {"name": Choice(type="choice", values=("adam", "lion"))})
+    with pytest.raises(SpaceError, match="another name"):
+        other.ask(0)
+
+
+def test_optuna_is_quiet(url, capfd):
+    engine = begun(url)
+    engine.ask(0)
+    # Nothing is printed beside our own table.
+    assert capfd.readouterr() == ("", "")
