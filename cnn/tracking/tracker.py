@@ -38,6 +38,50 @@ class Run:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedRun:
+    """A run as it reads back.
+
+    Args:
+        params: As text, the way trackers keep them.
+        tags: Ours; none of the tracker's own.
+        figures: The latest value of each figure.
+        epochs: The ten figures of each epoch, in the order of epochs.
+        state: None while it runs.
+        files: Paths of its artifacts, sorted.
+    """
+
+    key: str
+    name: str
+    parent: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    figures: Mapping[str, float]
+    epochs: tuple[Mapping[str, float], ...]
+    state: RunState | None
+    files: tuple[str, ...]
+
+
+class RunReader(Protocol):
+    """Gives back what was delivered. What still waits in a spool is not seen: flush first."""
+
+    def open_runs(self, experiment: str) -> tuple[str, ...]:
+        """Keys of the runs of ours that have not ended, sorted."""
+        ...
+
+    def read_run(self, key: str) -> LoggedRun | None:
+        """A run by its key; None when there is none."""
+        ...
+
+    def read_file(self, key: str, path: str) -> bytes:
+        """The content of one of its artifacts.
+
+        Raises:
+            FileNotFoundError: The run has no such file.
+        """
+        ...
+
+
 class Tracker(Protocol):
     """Takes what runs say. All calls are idempotent by (key, what is said)."""
 
@@ -72,3 +116,7 @@ class Tracker(Protocol):
     def close(self) -> None:
         """Stop delivering. What is not delivered yet is delivered by the next tracker on the same spool."""
         ...
+
+
+class ReadableTracker(Tracker, RunReader, Protocol):
+    """Both roles in one, as all trackers here are."""

@@ -1,0 +1,123 @@
+"""Step 5: the candidate becomes a version, with all that is needed to know and to repeat it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnn.config.environment import Environment
+from cnn.config.params import Params
+from cnn.records import Lineage
+
+if TYPE_CHECKING:
+    from cnn.tracking.registry import Registry, Version
+    from cnn.tracking.tracker import ReadableTracker, Run
+
+TRAINED = Path("outputs/train")
+EVALUATED = Path("outputs/evaluate")
+PREPARED = Path("data/prepared")
+_DELIVERY_S = 120.0
+
+
+def register(
+    params: Params,
+    environment: Environment,
+    tracker: "ReadableTracker",
+    registry: "Registry",
+    *,
+    trained: Path = TRAINED,
+    evaluated: Path = EVALUATED,
+    data: Path = PREPARED,
+) -> "Version":
+    """Register the candidate and name it challenger. Registering it again finds the version it has.
+
+    Raises:
+        IntegrityError: The model, its figures or its predictions are missing, damaged, or do not belong together.
+        ServiceError: The registry does not answer, or the candidate's run has not reached it.
+    """
+    import numpy as np
+
+    from cnn.config.reading import digest
+    from cnn.data.store import open_training, read_prepared
+    from cnn.durable import read_sealed
+    from cnn.lineage import read_lineage
+    from cnn.search.logbook import flat
+    from cnn.tracking.registry import CHALLENGER, Candidate
+    from cnn.tracking.tracker import Run
+
+    facts = read_sealed(trained / "train.json")
+    metrics = read_sealed(evaluated / "metrics.json")
+    check_belongs(trained / "model.keras", evaluated, facts, metrics)
+
+    prepared = read_prepared(data)
+    settings = digest(params.prepare, params.search, params.train, params.evaluate)
+    lineage = _lineage_tags(read_lineage(facts["data_hash"], settings, night=environment.night))
+    recipe = flat(facts["recipe"])
+    figures = _figures(facts, metrics)
+    _make_sure_of_run(tracker, environment, Run(key=facts["key"], name="candidate", params=recipe, tags=lineage))
+    candidate = Candidate(
+        model=trained / "model.keras",
+        run_key=facts["key"],
+        labels=prepared.class_names,
+        image_shape=prepared.image_shape,
+        example=np.asarray(open_training(prepared)[1].images[:1]),
+        lineage=lineage | {"test_hash": metrics["test_hash"]},
+        metrics=figures,
+        params={name: str(value) for name, value in recipe.items()},
+        tags={name: f"{value:.6g}" for name, value in figures.items()},
+        files=(evaluated / "predictions.npz",),
+    )
+    version = registry.register(params.register_.name, candidate)
+    registry.set_alias(version, CHALLENGER)
+    tracker.set_tags(version.run_key, {"version": f"{version.name} {version.number}"})
+    return version
+
+
+def check_belongs(model: Path, evaluated: Path, candidate: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+    """The model is the one that was trained, and the figures are about it.
+
+    Raises:
+        IntegrityError: They are not.
+    """
+    from cnn.durable import check_file
+    from cnn.errors import IntegrityError
+
+    check_file(model, candidate["model_sha256"])
+    check_file(evaluated / "predictions.npz", metrics["predictions_sha256"])
+    if metrics["model_sha256"] != candidate["model_sha256"]:
+        raise IntegrityError(
+            evaluated / "metrics.json",
+            received=f"figures of model {metrics['model_sha256'][:12]}…",
+            expected=f"those of {candidate['model_sha256'][:12]}…",
+            change="run cnn evaluate",
+        )
+
+
+def _make_sure_of_run(tracker: "ReadableTracker", environment: Environment, run: "Run") -> None:
+    """The candidate's run is at the server; a candidate that came from DVC's cache has none there yet."""
+    from cnn.errors import ServiceError
+    from cnn.tracking.tracker import RunState
+
+    delivered = tracker.flush(_DELIVERY_S)
+    if delivered and tracker.read_run(run.key) is None:
+        tracker.start(run)
+        tracker.end(run.key, RunState.FINISHED)
+        delivered = tracker.flush(_DELIVERY_S)
+    if not delivered:
+        change = "start the server, then run cnn register again"
+        raise ServiceError(environment.mlflow_uri, received="no answer", expected="the candidate's run", change=change)
+
+
+def _figures(facts: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, float]:
+    """What training and test say about the model, by the names of the tracker."""
+    validation = {name: float(facts[name]) for name in ("best_val_accuracy", "gap_at_best")}
+    test = {name: value for name, value in metrics.items() if isinstance(value, int | float) and name not in validation}
+    return validation | {f"test_{name}": float(value) for name, value in test.items()}
+
+
+def _lineage_tags(lineage: Lineage) -> dict[str, str]:
+    return {
+        "git_revision": lineage.git_revision + ("+changes" if lineage.git_dirty else ""),
+        "data_hash": lineage.data_hash,
+        "params_digest": lineage.params_digest,
+        "night": lineage.night or "none",
+    }

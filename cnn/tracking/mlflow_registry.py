@@ -1,0 +1,174 @@
+"""The model registry of MLflow.
+
+The model's file goes in as it is, byte for byte: MLflow's own `log_model` would save it anew, and keep global state.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+from cnn.config.environment import Environment
+from cnn.errors import ServiceError
+from cnn.tracking.client import answering, connect, find_run
+from cnn.tracking.registry import Candidate, Version, check_was_kept, checked_file
+
+_MODEL = "data/model.keras"
+_KEPT = "kept"
+_VERSIONS_TAG = "mlflow.modelVersions"  # by it the UI links a logged model to its versions
+
+
+class MlflowRegistry:
+    """`Registry` on the environment's tracking address."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._uri = environment.mlflow_uri
+        self._client = answering(lambda: connect(environment), self._uri)
+
+    def register(self, name: str, candidate: Candidate) -> Version:
+        version: Version = self._ask(lambda: self._register(name, candidate))
+        return version
+
+    def version_by_alias(self, name: str, alias: str) -> Version | None:
+        from mlflow.exceptions import MlflowException  # noqa: TID251
+
+        try:
+            return _version(self._ask(lambda: self._client.get_model_version_by_alias(name, alias)))
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+    def set_alias(self, version: Version, alias: str) -> None:
+        self._ask(lambda: self._client.set_registered_model_alias(version.name, alias, str(version.number)))
+
+    def set_tags(self, version: Version, tags: Mapping[str, str]) -> None:
+        set_tag = partial(self._client.set_model_version_tag, version.name, str(version.number))
+        for key, value in tags.items():
+            self._ask(partial(set_tag, key, value))
+
+    def download(self, version: Version, folder: Path) -> Path:
+        return checked_file(self._download(version, _MODEL, folder), version, "sha256")
+
+    def download_file(self, version: Version, name: str, folder: Path) -> Path:
+        check_was_kept(version, name)
+        return checked_file(self._download(version, f"{_KEPT}/{name}", folder), version, f"sha256.{name}")
+
+    def _register(self, name: str, candidate: Candidate) -> Version:
+        tags = candidate.version_tags()
+        self._make_name(name)
+        condition = f"name = '{name}' and tags.registration = '{tags['registration']}'"
+        if found := self._client.search_model_versions(condition):
+            return _version(found[0])
+        run = find_run(self._client, candidate.run_key)
+        if run is None:
+            change = "let the tracker deliver it (cnn doctor --reconcile) and register again"
+            raise ServiceError(self._uri, received=f"no run {candidate.run_key}", expected="it", change=change)
+        model = self._keep_model(name, candidate, run, tags)
+        return self._make_version(name, model, run, tags)
+
+    def _make_name(self, name: str) -> None:
+        from mlflow.exceptions import MlflowException  # noqa: TID251
+
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _keep_model(self, name: str, candidate: Candidate, run: Any, tags: Mapping[str, str]) -> Any:
+        """Upload the model as a logged model of its run, once: a version whose creation failed finds it again."""
+        ids = [run.info.experiment_id]
+        condition = f"tags.registration = '{tags['registration']}'"
+        for model in self._client.search_logged_models(ids, condition):
+            if model.status.name == "READY":
+                return model
+        model = self._client.create_logged_model(
+            *ids,
+            name=name,
+            source_run_id=run.info.run_id,
+            tags=tags,
+            params=dict(candidate.params),
+            model_type="classifier",
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "model"
+            write_mlflow_model(folder, candidate, model, run.info.run_id)
+            self._client.log_model_artifacts(model.model_id, str(folder))
+        self._log_metrics(candidate, run, model.model_id)
+        return self._client.finalize_logged_model(model.model_id, "READY")
+
+    def _log_metrics(self, candidate: Candidate, run: Any, model_id: str) -> None:
+        """Figures on the model's page; the run's start as their time makes saying them twice harmless."""
+        from mlflow.entities import LoggedModelOutput, Metric  # noqa: TID251
+
+        self._client.log_outputs(run.info.run_id, [LoggedModelOutput(model_id, step=0)])
+        metrics = [
+            Metric(name, value, run.info.start_time, 0, model_id=model_id) for name, value in candidate.metrics.items()
+        ]
+        if metrics:
+            self._client.log_batch(run.info.run_id, metrics=metrics)
+
+    def _make_version(self, name: str, model: Any, run: Any, tags: Mapping[str, str]) -> Version:
+        """Its source is the model's place itself: a `models:/` address is resolved by MLflow's global default."""
+        made = self._client.create_model_version(
+            name, model.artifact_location, run_id=run.info.run_id, tags=dict(tags), model_id=model.model_id
+        )
+        links = json.dumps([{"name": name, "version": made.version}])
+        self._client.set_logged_model_tags(model.model_id, {_VERSIONS_TAG: links})
+        return _version(made)
+
+    def _download(self, version: Version, path: str, folder: Path) -> Path:
+        from mlflow.artifacts import download_artifacts  # noqa: TID251
+
+        place = f"{version.source}/{path}"
+        return Path(self._ask(lambda: download_artifacts(place, dst_path=str(folder), tracking_uri=self._uri)))
+
+    def _ask(self, call: Callable[[], Any]) -> Any:
+        return answering(call, self._uri)
+
+
+def write_mlflow_model(folder: Path, candidate: Candidate, model: Any, run_id: str) -> None:
+    """A folder that `mlflow models serve` takes: the model's own bytes, its signature, labels, requirements."""
+    import numpy as np
+    from mlflow import keras as flavor  # noqa: TID251
+    from mlflow.models import Model, ModelSignature  # noqa: TID251
+    from mlflow.types import Schema, TensorSpec  # noqa: TID251
+
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *candidate.image_shape))]),
+        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, len(candidate.labels)))]),
+    )
+    folder.mkdir(parents=True)
+    flavor.save_model(
+        _SavedModel(candidate.model),
+        str(folder),
+        mlflow_model=Model(
+            artifact_path=model.artifact_location, model_uuid=model.model_id, run_id=run_id, model_id=model.model_id
+        ),
+        signature=signature,
+        input_example=candidate.example,
+        pip_requirements=[f"{name}=={installed_version(name)}" for name in ("keras", "tensorflow", "numpy")],
+        metadata={"labels": list(candidate.labels)},
+    )
+    for path in candidate.files:
+        (folder / _KEPT).mkdir(exist_ok=True)
+        shutil.copyfile(path, folder / _KEPT / path.name)
+
+
+class _SavedModel:
+    """A model that lies in a file: saving it is copying."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def save(self, path: str) -> None:
+        shutil.copyfile(self._path, path)
+
+
+def _version(found: Any) -> Version:
+    return Version(name=found.name, number=int(found.version), source=found.source, tags=dict(found.tags))

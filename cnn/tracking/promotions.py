@@ -1,0 +1,92 @@
+"""The history of promotions and refusals, one sealed line each, since MLflow keeps none of its aliases."""
+
+import fcntl
+import getpass
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cnn.durable import storage_errors
+from cnn.errors import IntegrityError
+
+_SEAL = "sha256"
+
+
+@contextmanager
+def promoting(home: Path) -> Iterator[None]:
+    """While it is held, no other process on this machine moves the champion."""
+    with storage_errors(home):
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / "promote.lock").open("w")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def append_promotion(path: Path, entry: Mapping[str, Any]) -> None:
+    """Add a line to the ledger, with who and when, on disk before this returns.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "by": _user(), **entry}
+    text = json.dumps(line | {_SEAL: _seal(line)}, ensure_ascii=False) + "\n"
+    with storage_errors(path), path.open("a+b") as file:
+        if file.tell() and not _ends_a_line(file):  # a line torn by a kill: what follows must not join it
+            text = "\n" + text
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_promotions(path: Path) -> list[dict[str, Any]]:
+    """All lines, oldest first. A last line that a kill left half written was never said.
+
+    Raises:
+        IntegrityError: Another line is not what was written.
+    """
+    if not path.exists():
+        return []
+    return list(_lines(path))
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    for number, text in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True), 1):
+        try:
+            line = json.loads(text)
+            if line.pop(_SEAL) != _seal(line):
+                raise ValueError("its seal does not match")
+        except (ValueError, AttributeError, KeyError) as error:
+            if _torn(text):
+                continue
+            change = "the line was flipped or edited: restore it from a copy"
+            raise IntegrityError(
+                f"{path}:{number}", received="a damaged line", expected="as written", change=change
+            ) from error
+        yield line
+
+
+def _torn(text: str) -> bool:
+    """Whether a line lacks its end, the seal: a kill, not an edit."""
+    return not text.rstrip("\n").endswith("}")
+
+
+def _ends_a_line(file: Any) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return bool(file.read(1) == b"\n")
+
+
+def _seal(line: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(line, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"

@@ -1,0 +1,211 @@
+"""Nothing lost, nothing doubled: a server that dies and comes back, a logging process that is killed."""
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cnn.config.environment import Environment
+from cnn.records import EpochRow
+from cnn.tracking.backend import MlflowBackend
+from cnn.tracking.client import SETTINGS
+from cnn.tracking.mlflow import MlflowTracker
+from cnn.tracking.server import check_server, server_command
+from cnn.tracking.spool import Spool
+from cnn.tracking.tracker import Run, RunState
+
+pytestmark = pytest.mark.slow
+
+ROW = EpochRow(
+    epoch=0, train_loss=1.5, train_accuracy=0.5, clean_train_loss=1.25, clean_train_accuracy=0.625,
+    val_loss=1.75, val_accuracy=0.5, learning_rate=0.001, seconds=2.0,
+)  # fmt: skip
+
+TALKER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from cnn.config.environment import Environment
+from cnn.tracking.mlflow import MlflowTracker
+from cnn.tracking.tracker import Run
+from tests_row import ROW
+
+tracker = MlflowTracker(Environment(home=Path(sys.argv[1])), "killed")
+tracker.start(Run(key="killed/0", name="trial 0"))
+for epoch in range(10_000):
+    tracker.log_epoch("killed/0", replace(ROW, epoch=epoch))
+    print(epoch, flush=True)
+    if epoch == 10:
+        tracker.flush(120.0)
+"""
+
+
+class Server:
+    """A real `mlflow server` that can be killed and started again on the same port and database."""
+
+    def __init__(self, folder):
+        self.folder, self.database = folder, folder / "server.db"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+
+    def start(self):
+        command = server_command(f"sqlite:///{self.database}", self.folder / "artifacts", self.port)
+        with (self.folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                command, env=os.environ | SETTINGS, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + 180
+        while True:
+            try:
+                return check_server(self.uri)
+            except Exception:
+                if time.monotonic() > deadline:
+                    raise AssertionError((self.folder / "log").read_text()) from None
+                time.sleep(0.5)
+
+    def kill(self):
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def server(tmp_path):
+    server = Server(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+def rows_of(database, query):
+    with closing(sqlite3.connect(database)) as db:
+        return db.execute(query).fetchall()
+
+
+def say(tracker, epochs):
+    """All a trial says up to an epoch; the longest any word of it took, in seconds."""
+    longest = 0.0
+    tracker.start(Run(key="study", name="study"))
+    tracker.start(Run(key="study/0", name="trial 0", parent="study", params={"model.filters": 32}))
+    for epoch in range(epochs):
+        begun = time.monotonic()
+        tracker.log_epoch("study/0", replace(ROW, epoch=epoch))
+        longest = max(longest, time.monotonic() - begun)
+    return longest
+
+
+# The server dies mid-way and is back later, for another process: every figure is there once, every run once.
+def test_a_server_that_dies_and_comes_back(server, tmp_path, caplog):
+    environment = Environment(home=tmp_path / "home", tracking_uri=server.uri)
+    picture = tmp_path / "curve.png"
+    picture.write_bytes(b"picture")
+
+    first = MlflowTracker(environment, "night")
+    say(first, 3)
+    assert first.flush(120.0)
+    say(first, 5)  # some of it may be under way in the instant of the kill
+    server.kill()
+    longest = say(first, 8)
+    first.log_file("study/0", picture, "plots")
+    first.end("study/0", RunState.FINISHED)
+    assert longest < 1.0, "a dead server must not block training"
+    assert not first.flush(2.0)
+    assert caplog.text.count("delivered later") == 1
+    first.close()
+
+    server.start()
+    second = MlflowTracker(environment, "night")
+    say(second, 8)  # a resumed process says it all again
+    second.end("study/0", RunState.FINISHED)
+    second.end("study", RunState.FINISHED)
+    assert second.flush(180.0)
+    assert second.read_file("study/0", "plots/curve.png") == b"picture"
+    assert second.read_run("study/0").epochs == tuple(replace(ROW, epoch=epoch).figures() for epoch in range(8))
+    second.close()
+
+    counts = dict(rows_of(server.database, "SELECT step, COUNT(*) FROM metrics GROUP BY step"))
+    assert counts == dict.fromkeys(range(8), len(ROW.figures()))
+    assert sorted(rows_of(server.database, "SELECT name, status FROM runs")) == [
+        ("study", "FINISHED"), ("trial 0", "FINISHED")
+    ]  # fmt: skip
+
+
+# The logging process is killed with -9 while it speaks and delivers: the next one delivers all that was said, once.
+def test_a_killed_logger(tmp_path):
+    (tmp_path / "tests_row.py").write_text(f"from cnn.records import EpochRow\nROW = {ROW!r}\n")
+    path = os.pathsep.join([str(tmp_path), str(Path.cwd())])
+    command = [sys.executable, "-c", TALKER, str(tmp_path / "home")]
+    talker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path})
+    said = 0
+    for line in talker.stdout:
+        said = int(line)
+        if said >= 300:
+            talker.kill()
+            break
+    talker.stdout.close()
+    talker.wait()
+    assert said >= 300, "the talker ended by itself"
+
+    environment = Environment(home=tmp_path / "home")
+    tracker = MlflowTracker(environment, "killed")
+    assert tracker.flush(120.0)
+    tracker.close()
+    counts = dict(rows_of(environment.home / "mlflow.db", "SELECT step, COUNT(*) FROM metrics GROUP BY step"))
+    assert len(counts) > said
+    assert counts == dict.fromkeys(range(len(counts)), len(ROW.figures()))
+    assert rows_of(environment.home / "mlflow.db", "SELECT name, status FROM runs") == [("trial 0", "RUNNING")]
+
+
+# An answer lost after the server took an event: delivering the very same events again adds no row anywhere.
+def test_delivering_twice_adds_nothing(tmp_path):
+    environment = Environment(home=tmp_path / "home")
+    tracker = MlflowTracker(environment, "twice")
+    say(tracker, 3)
+    assert tracker.flush(120.0)
+    tracker.close()
+    with closing(sqlite3.connect(environment.home / "spool.db")) as db, db:
+        db.execute("UPDATE events SET state = 'waiting'")  # as if no answer had come
+    spool = Spool(environment.home)
+    events = spool.waiting(environment.mlflow_uri, 100)
+    backend = MlflowBackend(environment, spool, "test")
+    counts = []
+    for again in (False, True):
+        for event in events if again else ():
+            backend.deliver(event.run, [event])
+        tables = ("runs", "metrics", "params", "tags", "latest_metrics")
+        counts.append([rows_of(environment.home / "mlflow.db", f"SELECT COUNT(*) FROM {table}") for table in tables])
+    assert counts[0] == counts[1]
+    assert counts[0][:2] == [[(2,)], [(30,)]]
+    spool.close()
+
+
+# The embedded database is in WAL mode, or each reader would block the writer.
+def test_the_embedded_database_is_in_wal_mode(tmp_path):
+    environment = Environment(home=tmp_path / "home")
+    tracker = MlflowTracker(environment, "wal")
+    tracker.start(Run(key="s", name="s"))
+    assert tracker.flush(120.0)
+    tracker.close()
+    assert rows_of(environment.home / "mlflow.db", "PRAGMA journal_mode") == [("wal",)]
+
+
+# MLflow answers at most 1,000 runs at once: all open runs are found nevertheless.
+def test_more_open_runs_than_an_answer_holds(tmp_path):
+    environment = Environment(home=tmp_path / "home")
+    backend = MlflowBackend(environment, Spool(environment.home), "test")
+    client = backend._client
+    experiment = client.create_experiment("many")
+    for number in range(1005):
+        client.create_run(experiment, tags={"cnn.key": f"many/{number}"})
+    tracker = MlflowTracker(environment, "many")
+    assert len(tracker.open_runs("many")) == 1005
+    tracker.close()

@@ -1,0 +1,76 @@
+"""A tracking address that cannot work is one line, at once."""
+
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from cnn.errors import ConfigError, IntegrityError, ServiceError, StorageError
+from cnn.tracking.server import check_server
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+# Where nothing listens, the answer is a ServiceError within seconds, in one line that names the address.
+@pytest.mark.parametrize("scheme", ["http", "postgresql", "mysql+pymysql"])
+def test_nothing_listens(scheme):
+    uri = f"{scheme}://127.0.0.1:{free_port()}"
+    begun = time.monotonic()
+    with pytest.raises(ServiceError) as caught:
+        check_server(uri)
+    assert time.monotonic() - begun < 5.0
+    assert "127.0.0.1" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# A host that takes the connection and then stays silent is given up too.
+def test_a_silent_server():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        begun = time.monotonic()
+        with pytest.raises(ServiceError, match="Timeout"):
+            check_server(f"http://127.0.0.1:{silent.getsockname()[1]}")
+    assert time.monotonic() - begun < 5.0
+
+
+# Another web server is no MLflow server.
+def test_another_web_server():
+    class NotFound(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), NotFound) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        with pytest.raises(ServiceError, match="HTTP 404"):
+            check_server(f"http://127.0.0.1:{server.server_port}")
+        thread.join()
+
+
+# Words that are no address, and MLflow's retired file store, are a mistake in the setting.
+@pytest.mark.parametrize("uri", ["mlruns", "file:///tmp/mlruns", "ftp://host"])
+def test_no_address(uri):
+    with pytest.raises(ConfigError, match="CNN_TRACKING_URI"):
+        check_server(uri)
+
+
+# An sqlite address works before its file exists; a file that is no database is named.
+def test_sqlite(tmp_path):
+    path = tmp_path / "new" / "mlflow.db"
+    check_server(f"sqlite:///{path}")
+    assert not path.exists()
+    path.write_bytes(b"certainly no database")
+    with pytest.raises(IntegrityError, match=r"mlflow\.db"):
+        check_server(f"sqlite:///{path}")
+    with pytest.raises(StorageError):
+        check_server(f"sqlite:///{path}/below/mlflow.db")
