@@ -1,0 +1,198 @@
+"""Step 3: train the recipe that was found once more, on all training images."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnn.config.environment import Environment
+from cnn.config.params import Params
+
+if TYPE_CHECKING:
+    from cnn.config.params import TrainParams
+    from cnn.config.recipe import Recipe
+    from cnn.data.store import Prepared
+    from cnn.records import Curve
+    from cnn.tracking.tracker import Run, Tracker
+    from cnn.training.fit import Fitted
+
+TRAINED = Path("outputs/train")
+WINNER = Path("outputs/search/winner.yaml")
+
+
+def train(
+    params: Params,
+    environment: Environment,
+    tracker: "Tracker",
+    *,
+    data: Path = Path("data/prepared"),
+    winner: Path = WINNER,
+    out: Path = TRAINED,
+) -> dict[str, Any]:
+    """Train the candidate, or go on where a killed process stopped, and write it with its curve.
+
+    Args:
+        data: Folder of the prepared arrays; the test images in it are not opened.
+        winner: What the search found; read when `train.recipe` is `winner`.
+        out: Takes `model.keras`, `curves.csv` and `train.json`, which are the same bytes wherever the same candidate is
+            trained, and `curve.png`.
+
+    Returns:
+        The content of `train.json`.
+
+    Raises:
+        ConfigError: The recipe is wrong, does not fit the images, or does not train at all.
+        IntegrityError: `winner.yaml` or the images are missing or damaged.
+        StorageError: `out` or the checkpoints cannot be written.
+    """
+    from cnn.config.reading import digest
+    from cnn.data.store import read_prepared
+    from cnn.durable import exclusive
+    from cnn.runtime import configure_process
+
+    configure_process(threads=None)
+    from cnn.training.checkpoint import discard
+    from cnn.training.saving import write_model
+
+    prepared = read_prepared(data)
+    recipe = read_chosen_recipe(params.train, winner)
+    identity = digest(recipe, params.train.seed, prepared.data_hash)
+    checkpoints = environment.home / "training" / identity
+    run = _run(recipe, params, environment, prepared, identity)
+
+    with exclusive(environment.studies / run.key.partition("/")[0] / "lock", what="a training"):
+        fitted = _fit_logged(recipe, params.train.seed, prepared, checkpoints, tracker=tracker, run=run)
+    write_model(out / "model.keras", fitted.model)
+    document = _document(fitted, recipe, prepared, run.key, out / "model.keras")
+    _write_outputs(out, fitted.curve, document, run.name)
+    _finish(tracker, run.key, fitted, out)
+    discard(checkpoints)
+    return document
+
+
+def read_chosen_recipe(params: "TrainParams", winner: Path) -> "Recipe":
+    """The recipe that `train.recipe` names, with the section's own epochs and patience.
+
+    Raises:
+        ConfigError: There is no such recipe, or a value is out of range.
+        IntegrityError: `winner.yaml` is missing or damaged.
+    """
+    from cnn.config.reading import read_recipe, recipe_with, validated
+    from cnn.config.recipe import Recipe
+    from cnn.durable import read_sealed
+
+    if params.recipe == "winner":
+        recipe = validated(Recipe, read_sealed(winner)["recipe"], winner)
+    else:
+        recipe = read_recipe(params.recipe)
+    own = {"training.epochs": params.epochs, "training.patience": params.patience}
+    return recipe_with(recipe, {path: value for path, value in own.items() if value is not None}, where="train")
+
+
+def _run(recipe: "Recipe", params: Params, environment: Environment, prepared: "Prepared", identity: str) -> "Run":
+    from cnn.config.reading import digest
+    from cnn.lineage import read_lineage
+    from cnn.search.logbook import flat, lineage_tags
+    from cnn.tracking.tracker import Run
+
+    lineage = read_lineage(prepared.data_hash, digest(params), night=environment.night)
+    return Run(
+        key=f"{environment.night or f'train-{identity[:8]}'}/candidate",
+        name="candidate",
+        params=flat(recipe.model_dump(mode="json")) | {"seed": params.train.seed},
+        tags=lineage_tags(lineage) | {"role": "candidate", "source": prepared.source, "state": "running"},
+    )
+
+
+def _fit_logged(
+    recipe: "Recipe", seed: int, prepared: "Prepared", checkpoints: Path, *, tracker: "Tracker", run: "Run"
+) -> "Fitted":
+    """Train while the tracker and the screen hear of each epoch; whatever ends it, the run does not stay open."""
+    import rich
+
+    from cnn.data.store import open_training
+    from cnn.records import EpochRow, Head
+    from cnn.tracking.tracker import RunState
+    from cnn.training.fit import fit
+
+    def on_epoch(row: EpochRow) -> bool:
+        tracker.log_epoch(run.key, row)
+        rich.print(_line(row, recipe.training.epochs))
+        return False
+
+    training, validation = open_training(prepared)
+    head = Head(class_names=prepared.class_names)
+    tracker.start(run)
+    try:
+        fitted = fit(recipe, training, validation, head=head, seed=seed, checkpoint=checkpoints, on_epoch=on_epoch)
+        _check_trained(fitted)
+    except BaseException as error:
+        tracker.set_tags(run.key, {"state": "failed", "reason": f"{type(error).__name__}: {error}"[:500]})
+        tracker.end(run.key, RunState.FAILED if isinstance(error, Exception) else RunState.KILLED)
+        raise
+    return fitted
+
+
+def _line(row: Any, epochs: int) -> str:
+    return (
+        f"epoch {row.epoch + 1}/{epochs}: validation accuracy {row.val_accuracy:.4f}, "
+        f"gap {row.gap_accuracy:+.4f}, {row.seconds:.1f} s"
+    )
+
+
+def _check_trained(fitted: "Fitted") -> None:
+    from cnn.errors import ConfigError
+
+    if fitted.best_epoch is None:
+        change = "lower optimizer.learning_rate in the recipe"
+        raise ConfigError("train.recipe", received=fitted.reason, expected="a recipe that trains", change=change)
+
+
+def _document(fitted: "Fitted", recipe: "Recipe", prepared: "Prepared", key: str, model: Path) -> dict[str, Any]:
+    """What is known of the candidate. No time, host or revision stands in it: tracker and registry keep those."""
+    from cnn.durable import sha256_of
+    from cnn.records import best_row
+
+    best = best_row(fitted.curve)
+    return {
+        "key": key,
+        "model_sha256": sha256_of(model),
+        "data_hash": prepared.data_hash,
+        "best_epoch": best.epoch + 1,
+        "n_epochs": len(fitted.curve),
+        "best_val_accuracy": best.val_accuracy,
+        "val_loss": best.val_loss,
+        "gap_at_best": best.gap_accuracy,
+        "reason": fitted.reason,
+        "class_names": list(prepared.class_names),
+        "image_shape": list(prepared.image_shape),
+        "recipe": recipe.model_dump(mode="json"),
+    }
+
+
+def _write_outputs(out: Path, curve: "Curve", document: Mapping[str, Any], title: str) -> None:
+    from cnn.durable import write_sealed, write_text
+    from cnn.evaluation.plots import curve_picture
+
+    write_text(out / "curves.csv", curve_table(curve))
+    curve_picture(curve, out / "curve.png", title=title)
+    write_sealed(out / "train.json", document)  # last: it vouches for the model
+
+
+def curve_table(curve: "Curve") -> str:
+    """A curve as CSV, a line an epoch, epochs from 1; without `seconds`, which no two runs share."""
+    rows = [{name: figure for name, figure in row.figures().items() if name != "seconds"} for row in curve]
+    lines = [",".join(["epoch", *rows[0]])]
+    lines += [
+        ",".join([str(row.epoch + 1), *map(repr, figures.values())]) for row, figures in zip(curve, rows, strict=True)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _finish(tracker: "Tracker", key: str, fitted: "Fitted", out: Path) -> None:
+    from cnn.search.logbook import RUN_STATES, end_figures
+
+    tracker.log_figures(key, end_figures(fitted.curve))
+    tracker.set_tags(key, {"state": fitted.state.value, "reason": fitted.reason})
+    for name in ("curves.csv", "curve.png", "train.json"):
+        tracker.log_file(key, out / name)
+    tracker.end(key, RUN_STATES[fitted.state])
