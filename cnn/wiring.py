@@ -1,1 +1,150 @@
 """The only place that chooses implementations."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnn.config.environment import Environment
+from cnn.config.params import Params, SearchParams
+from cnn.errors import SpaceError
+from cnn.records import Curve
+from cnn.runtime import cpu_count_available
+
+log = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from cnn.search.engines.searcher import Searcher
+    from cnn.search.executors.executor import Executor
+    from cnn.search.parts import SearchParts
+    from cnn.search.space import Space
+    from cnn.search.study import Study
+    from cnn.tracking.mlflow import MlflowTracker
+    from cnn.tracking.registry import Registry
+
+_FLUSH_S = 60.0
+
+
+@contextmanager
+def tracker(environment: Environment, experiment: str, *, source: str) -> Iterator["MlflowTracker"]:
+    """The tracker of this machine; at the end it has delivered all, or says what waits.
+
+    Raises:
+        ServiceError: Nothing answers at the tracking address.
+    """
+    from cnn.tracking.mlflow import MlflowTracker
+    from cnn.tracking.server import check_server
+
+    check_server(environment.mlflow_uri)
+    made = MlflowTracker(environment, experiment, source=source)
+    try:
+        yield made
+        if not made.flush(_FLUSH_S):
+            log.warning("%s does not take all that was logged: the rest waits in the spool", environment.mlflow_uri)
+    finally:
+        made.close()
+
+
+def registry(environment: Environment) -> "Registry":
+    """The model registry of this machine."""
+    from cnn.tracking.mlflow_registry import MlflowRegistry
+
+    return MlflowRegistry(environment)
+
+
+def search_parts(params: Params, environment: Environment, made: "MlflowTracker") -> "SearchParts":
+    """What a search is put together from."""
+    from cnn.search.parts import SearchParts
+    from cnn.tracking.system import SystemSampler
+
+    n_workers, threads = worker_counts(params.search)
+    return SearchParts(
+        tracker=made,
+        searcher=lambda space, study: _SEARCHERS[params.search.engine](params.search, space, study, environment),
+        executor=lambda study, data: _EXECUTORS[params.search.executor](params.search, study, data, n_workers, threads),
+        n_workers=n_workers,
+        draw=draw_curve,
+        sampler=lambda key: SystemSampler(made, key),
+    )
+
+
+def worker_counts(params: SearchParams) -> tuple[int, int]:
+    """Worker processes and threads of each: `auto` is one worker a core with one thread each; a GPU is one worker's.
+
+    Small images leave a convolution little to share between threads: one thread each trains more images a second.
+    """
+    cores = cpu_count_available()
+    if params.executor == "inline":
+        return 1, cores
+    if params.workers == "auto":
+        return (1, cores) if Path("/dev/nvidia0").exists() else (cores, 1)
+    return params.workers, max(1, cores // params.workers)
+
+
+def draw_curve(curve: Curve, path: Path, title: str) -> None:
+    """A curve's picture."""
+    from cnn.evaluation.plots import curve_picture
+
+    curve_picture(curve, path, title=title)
+
+
+def _optuna(params: SearchParams, space: "Space", study: str, environment: Environment) -> "Searcher":
+    from cnn.search.engines.optuna import OptunaSearcher
+
+    _check_sampler(params, ("tpe", "random", "cmaes", "qmc", "gp"))
+    return OptunaSearcher(
+        space,
+        seed=params.seed,
+        epochs=params.budget.epochs,
+        sampler=params.sampler,
+        pruner=params.pruner,
+        storage_url=environment.optuna_url,
+        study_name=study,
+    )
+
+
+def _keras_tuner(params: SearchParams, space: "Space", study: str, environment: Environment) -> "Searcher":
+    from cnn.search.engines.keras_tuner import KerasTunerSearcher
+
+    _check_sampler(params, ("random", "bayesian", "hyperband", "grid"))
+    return KerasTunerSearcher(space, seed=params.seed, epochs=params.budget.epochs, sampler=params.sampler)
+
+
+def _random(params: SearchParams, space: "Space", study: str, environment: Environment) -> "Searcher":
+    from cnn.search.engines.random import RandomSearcher
+
+    return RandomSearcher(space, seed=params.seed, epochs=params.budget.epochs)
+
+
+def _local(params: SearchParams, study: "Study", data: Path, n_workers: int, threads: int) -> "Executor":
+    from cnn.search.executors.local import LocalExecutor
+    from cnn.search.job import WorkerSetup
+
+    return LocalExecutor(
+        n_workers,
+        WorkerSetup(data=data, train_limit=params.train_limit, seed=params.seed, threads=threads),
+        logs=study.logs,
+        trials_per_worker=params.trials_per_worker,
+        worker_memory_mb=params.worker_memory_mb,
+    )
+
+
+def _inline(params: SearchParams, study: "Study", data: Path, n_workers: int, threads: int) -> "Executor":
+    from cnn.search.executors.inline import InlineExecutor
+    from cnn.search.job import WorkerSetup
+
+    return InlineExecutor(WorkerSetup(data=data, train_limit=params.train_limit, seed=params.seed, threads=threads))
+
+
+_MakeSearcher = Callable[[SearchParams, "Space", str, Environment], "Searcher"]
+_MakeExecutor = Callable[[SearchParams, "Study", Path, int, int], "Executor"]
+
+_SEARCHERS: Mapping[str, _MakeSearcher] = {"optuna": _optuna, "keras_tuner": _keras_tuner, "random": _random}
+_EXECUTORS: Mapping[str, _MakeExecutor] = {"local": _local, "inline": _inline}
+
+
+def _check_sampler(params: SearchParams, known: tuple[str, ...]) -> None:
+    if params.sampler not in known:
+        expected = f"one of {', '.join(known)} with engine {params.engine}"
+        raise SpaceError("search.sampler", received=params.sampler, expected=expected, change="edit params.yaml")

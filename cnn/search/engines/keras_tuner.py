@@ -16,7 +16,7 @@ from keras_tuner.engine import hyperparameters  # noqa: TID251
 from keras_tuner.engine.trial import Trial  # noqa: TID251
 from keras_tuner.src.engine.conditions import Parent  # noqa: TID251
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from cnn.config.space import Choice, Dimension, Float
 from cnn.records import Outcome, Proposal, Scalar, TrialState

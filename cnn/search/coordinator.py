@@ -1,0 +1,257 @@
+"""One coordinator: it alone asks the engine, writes the ledger, watches the budget and speaks to the tracker.
+
+Each step is written to the ledger before the next one depends on it:
+
+    ask     engine -> ledger (trial and engine state in one transaction) -> executor
+    epoch   executor -> engine (prune?) -> answer -> ledger (cost) -> tracker
+    end     executor -> engine -> ledger (outcome and engine state in one transaction) -> tracker
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from cnn.config.params import SearchParams
+from cnn.config.reading import recipe_with
+from cnn.config.recipe import Recipe
+from cnn.errors import CnnError, SpaceError
+from cnn.records import Cost, Curve, Outcome, Proposal, TrialState
+from cnn.runtime import derived_seed
+from cnn.search.budget import Budget
+from cnn.search.engines.searcher import Pause, Searcher
+from cnn.search.executors.executor import Executor
+from cnn.search.finalists import Standing, pending_repeats, standings
+from cnn.search.job import EpochDone, Event, Job, JobEnded, JobId, JobLost, with_cost
+from cnn.search.ledger import LedgerRow
+from cnn.search.logbook import Logbook
+from cnn.search.screen import Progress, Screen
+from cnn.search.study import Study
+
+log = logging.getLogger(__name__)
+
+_DEATHS = 2  # a trial that kills its worker so often has failed
+_GRACE_S = 60.0  # how long after the budget's end a job may take to finish its epoch
+
+
+class Interrupted(CnnError):
+    """The search was told to stop; the next start goes on with it."""
+
+
+class Coordinator:
+    """Runs one study to its winner.
+
+    Args:
+        base: The recipe that proposals vary.
+    """
+
+    def __init__(
+        self,
+        params: SearchParams,
+        base: Recipe,
+        study: Study,
+        *,
+        searcher: Searcher,
+        executor: Executor,
+        logbook: Logbook,
+        budget: Budget,
+        screen: Screen,
+    ) -> None:
+        self._params, self._base, self._study = params, base, study
+        self._searcher, self._executor, self._logbook = searcher, executor, logbook
+        self._budget, self._screen = budget, screen
+        self._ledger = study.ledger
+        self._rows = {row.id: row for row in self._ledger.rows()}
+        self._running: dict[JobId, Cost] = {}
+        self._curves: dict[JobId, Curve] = {}
+        self._exhausted = self._waiting = False
+        self._stop_reasons: dict[JobId, str] = {}
+        self._ended_at: float | None = None
+        self._interrupted = False
+
+    def run(self) -> Standing:
+        """Search, then try the finalists again.
+
+        Raises:
+            SpaceError: No trial brought a model.
+            Interrupted: `interrupt` was called; what was found is kept, and the next start goes on.
+        """
+        self._searcher.restore(self._ledger.stored_trials(), self._ledger.read("engine_state"))
+        self._repeat_untold()
+        self._drive(self._next_trial)
+        self._drive(self._next_repeat)
+        return self._winner()
+
+    def _repeat_untold(self) -> None:
+        """Tell the tracker of runs that were over when the last start was killed, before it had heard of them."""
+        for row in self._rows.values():
+            if row.outcome is not None and not row.told:
+                self._logbook.repeat(row.id, self.recipe(row).model_dump(mode="json"), row.seed, row.outcome)
+                self._ledger.told(row.id)
+
+    def interrupt(self) -> None:
+        """Have `run` end soon. Safe in a signal handler."""
+        self._interrupted = True
+
+    # ---- the loop
+
+    def _drive(self, next_job: Callable[[], JobId | None]) -> None:
+        """Keep the executor busy until there is no next job and none under way."""
+        unfinished = [row for row in self._rows.values() if row.outcome is None]
+        for row in unfinished:
+            self._submit(row)
+        while True:
+            while self._executor.n_free() and (job := next_job()) is not None:
+                self._submit(self._rows[job])
+            self._screen.show(self._progress())
+            if not self._running:
+                return
+            for event in self._executor.poll(0.5):
+                self._handle(event)
+            self._watch_clock()
+            if self._interrupted:
+                self._logbook.interrupt(list(self._running))
+                raise Interrupted(self._study.name)
+
+    def _next_trial(self) -> JobId | None:
+        trials = [row for row in self._rows.values() if row.id.repeat == 0]
+        running = {job.number: cost for job, cost in self._running.items()}
+        if self._exhausted or self._waiting or not self._budget.admits(len(trials), self._costs(), running):
+            return None
+        proposal = self._searcher.ask(len(trials))
+        if isinstance(proposal, Pause):
+            self._exhausted = proposal is Pause.EXHAUSTED
+            self._waiting = proposal is Pause.WAIT
+            return None
+        return self._begin(JobId(proposal.number), proposal, engine_state=self._searcher.state())
+
+    def _next_repeat(self) -> JobId | None:
+        rows = list(self._rows.values())
+        pending = pending_repeats(rows, self._params.finalists, self._params.finalist_seeds)
+        if not pending or not self._budget.admits_final(self._costs()):
+            return None
+        trial = self._rows[JobId(pending[0].number)]
+        return self._begin(pending[0], trial.proposal)
+
+    def _begin(self, job: JobId, proposal: Proposal, *, engine_state: str | None = None) -> JobId:
+        seed = derived_seed(self._params.seed, "trial", *job)
+        self._ledger.begin(job, proposal, seed, engine_state=engine_state)
+        self._rows[job] = LedgerRow(id=job, proposal=proposal, seed=seed, cost=Cost(), deaths=0, outcome=None)
+        return job
+
+    def _submit(self, row: LedgerRow) -> None:
+        recipe = self.recipe(row)
+        self._running[row.id] = Cost()
+        self._curves.setdefault(row.id, ())
+        self._logbook.begin(row.id, recipe.model_dump(mode="json"), row.seed)
+        folder = self._study.trial_folder(row.id)
+        self._executor.submit(Job(id=row.id, recipe=recipe.model_dump(mode="json"), seed=row.seed, folder=folder))
+
+    def recipe(self, row: LedgerRow) -> Recipe:
+        """The resolved recipe of a run."""
+        return recipe_with(self._base, {**row.proposal.values, "training.epochs": row.proposal.epochs})
+
+    # ---- what happened
+
+    def _handle(self, event: Event) -> None:
+        if event.id not in self._running:
+            return
+        match event:
+            case EpochDone():
+                self._epoch(event)
+            case JobEnded():
+                self._end(event.id, event.outcome)
+            case JobLost():
+                self._lost(event)
+
+    def _epoch(self, event: EpochDone) -> None:
+        row = self._rows[event.id]
+        self._running[event.id] = event.cost
+        self._executor.answer(event.id, stop=self._must_stop(event))
+        self._ledger.spend(event.id, row.cost + event.cost, elapsed_s=self._budget.elapsed_s())
+        if event.row.epoch >= len(self._curves[event.id]):  # a resumed job first repeats what its checkpoint holds
+            self._curves[event.id] += (event.row,)
+        self._logbook.epoch(event.id, event.row)
+
+    def _must_stop(self, event: EpochDone) -> bool:
+        epoch = event.row.epoch
+        if self._budget.spent(self._costs()):
+            self._stop_reasons[event.id] = f"the budget ended at epoch {epoch + 1}"
+        elif event.id.repeat == 0 and self._searcher.report(event.id.number, epoch, event.row.val_accuracy):
+            self._stop_reasons[event.id] = f"pruned at epoch {epoch + 1}"
+        return event.id in self._stop_reasons
+
+    def _end(self, job: JobId, outcome: Outcome) -> None:
+        row = self._rows[job]
+        outcome = with_cost(outcome, replace(row.cost, epochs=0))
+        if outcome.state is TrialState.PRUNED:
+            outcome = replace(outcome, reason=self._stop_reasons.get(job, outcome.reason))
+        engine_state = None
+        if job.repeat == 0:
+            self._searcher.tell(outcome)
+            engine_state = self._searcher.state()
+        self._ledger.finish(job, outcome, elapsed_s=self._budget.elapsed_s(), engine_state=engine_state)
+        self._rows[job] = replace(row, outcome=outcome, cost=outcome.cost)
+        self._logbook.end(job, outcome)
+        self._ledger.told(job)
+        self._screen.ended(job, outcome)
+        self._forget(job)
+
+    def _lost(self, event: JobLost) -> None:
+        job, curve = event.id, self._curves[event.id]
+        deaths = self._ledger.bury(job)
+        row = self._rows[job]
+        self._rows[job] = row = replace(row, deaths=deaths, cost=row.cost + self._running[job])
+        self._running[job] = Cost()
+        log.warning("trial %s: %s (death %d)", job, event.reason, deaths)
+        if self._ended_at is not None:
+            self._end(job, _cut_off(job, TrialState.PRUNED, f"the budget ended at epoch {len(curve) + 1}", curve))
+        elif deaths >= _DEATHS:
+            self._end(job, _cut_off(job, TrialState.FAILED, f"{event.reason}, {deaths} times", curve))
+        else:
+            self._submit(row)
+
+    def _forget(self, job: JobId) -> None:
+        for memory in (self._running, self._curves, self._stop_reasons):
+            memory.pop(job, None)
+        self._waiting = False
+
+    # ---- the budget
+
+    def _watch_clock(self) -> None:
+        """Jobs end with their epoch once the budget is spent; one that takes too long loses its worker."""
+        if not self._budget.spent(self._costs()):
+            return
+        if self._ended_at is None:
+            self._ended_at = time.monotonic()
+        if time.monotonic() - self._ended_at > _GRACE_S:
+            for job in self._running:
+                self._executor.kill(job)
+
+    def _costs(self) -> list[Cost]:
+        return [row.cost + self._running.get(job, Cost()) for job, row in self._rows.items()]
+
+    # ---- what comes out
+
+    def _winner(self) -> Standing:
+        table = standings(list(self._rows.values()), self._params.finalists)
+        if table:
+            return table[0]
+        reasons = sorted({row.outcome.reason for row in self._rows.values() if row.outcome})
+        received = (
+            f"{len(self._rows)} trials and none with a model ({'; '.join(reasons[:3]) or 'the budget is too small'})"
+        )
+        raise SpaceError("search", received=received, expected="at least one", change="edit search in params.yaml")
+
+    def _progress(self) -> Progress:
+        outcomes = [row.outcome for row in self._rows.values() if row.outcome and row.id.repeat == 0]
+        return Progress(
+            outcomes=tuple(outcomes),
+            running={job: self._curves[job] for job in self._running},
+            left_s=self._budget.left_s(),
+            trials_left=None if self._params.budget.trials is None else self._params.budget.trials - len(outcomes),
+        )
+
+
+def _cut_off(job: JobId, state: TrialState, reason: str, curve: Curve) -> Outcome:
+    return Outcome(number=job.number, state=state, reason=reason, curve=curve, cost=Cost(epochs=len(curve)))

@@ -1,0 +1,133 @@
+"""What a worker is asked to do, and what it answers: plain values that travel as JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cnn.records import Cost, EpochRow, Outcome, TrialState, epoch_row
+
+
+class JobId(NamedTuple):
+    """Trial `number` of the study; `repeat` 0 is the trial itself, 1 and up train a finalist with a fresh seed."""
+
+    number: int
+    repeat: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.number}" if self.repeat == 0 else f"{self.number}/seed-{self.repeat}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One training run.
+
+    Args:
+        recipe: The resolved recipe as a JSON document.
+        folder: Where its checkpoint lies; a job whose folder holds one goes on from there.
+    """
+
+    id: JobId
+    recipe: Mapping[str, Any]
+    seed: int
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSetup:
+    """What all jobs of a search share.
+
+    Args:
+        data: Folder of the prepared arrays.
+        train_limit: Train on a stratified part of so many images; None for all.
+        threads: Threads of one worker.
+    """
+
+    data: Path
+    train_limit: int | None
+    seed: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochDone:
+    """A job finished an epoch, having cost so much since it was last started."""
+
+    id: JobId
+    row: EpochRow
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEnded:
+    """A job ended by itself; `outcome.cost` counts from when it was last started."""
+
+    id: JobId
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLost:
+    """The worker died under the job."""
+
+    id: JobId
+    reason: str
+
+
+Event = EpochDone | JobEnded | JobLost
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    """A job as JSON."""
+    return {"id": list(job.id), "recipe": dict(job.recipe), "seed": job.seed, "folder": str(job.folder)}
+
+
+def job_from(document: Mapping[str, Any]) -> Job:
+    """A job from its JSON document."""
+    return Job(
+        id=JobId(*document["id"]),
+        recipe=document["recipe"],
+        seed=document["seed"],
+        folder=Path(document["folder"]),
+    )
+
+
+def outcome_document(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as JSON; NaN stays NaN."""
+    return asdict(outcome) | {"state": outcome.state.value}
+
+
+def outcome_from(document: Mapping[str, Any]) -> Outcome:
+    """An outcome from its JSON document."""
+    return Outcome(
+        number=document["number"],
+        state=TrialState(document["state"]),
+        reason=document["reason"],
+        curve=tuple(epoch_row(row) for row in document["curve"]),
+        cost=Cost(**document["cost"]),
+    )
+
+
+def encode(event: EpochDone | JobEnded) -> bytes:
+    """An event as one line of JSON."""
+    body: dict[str, Any] = {"id": list(event.id)}
+    if isinstance(event, EpochDone):
+        body |= {"row": asdict(event.row), "cost": asdict(event.cost)}
+    else:
+        body |= {"outcome": outcome_document(event.outcome)}
+    return json.dumps(body).encode() + b"\n"
+
+
+def decode(line: bytes) -> EpochDone | JobEnded:
+    """The event of a line."""
+    body = json.loads(line)
+    job_id = JobId(*body["id"])
+    if "row" in body:
+        return EpochDone(id=job_id, row=epoch_row(body["row"]), cost=Cost(**body["cost"]))
+    return JobEnded(id=job_id, outcome=outcome_from(body["outcome"]))
+
+
+def with_cost(outcome: Outcome, cost: Cost) -> Outcome:
+    """The outcome with what earlier attempts had cost added."""
+    return replace(outcome, cost=outcome.cost + cost)

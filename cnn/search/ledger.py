@@ -1,0 +1,208 @@
+"""The study's ledger: the truth about what was asked, what is under way and what came out.
+
+One sqlite file a study, written by the coordinator alone. Each change is one transaction, so that a kill at any
+instant leaves the state before or after it. A trial has one row an attempt to train it: repeat 0 is the trial,
+1 and up are its runs as a finalist.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cnn.durable import storage_errors
+from cnn.errors import IntegrityError
+from cnn.records import Cost, Outcome, Proposal, TrialState
+from cnn.search.engines.searcher import StoredTrial
+from cnn.search.job import JobId, outcome_document, outcome_from
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS study (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS runs (
+    number INTEGER NOT NULL,
+    repeat INTEGER NOT NULL,
+    proposal TEXT NOT NULL,                -- JSON {values, epochs}
+    seed INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    cost TEXT NOT NULL,                    -- JSON of records.Cost: what attempts so far have used up
+    deaths INTEGER NOT NULL DEFAULT 0,     -- workers that died under it
+    outcome TEXT,                          -- JSON of records.Outcome, once it is final
+    told INTEGER NOT NULL DEFAULT 0,       -- whether the tracker has heard the outcome
+    PRIMARY KEY (number, repeat)
+) STRICT;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRow:
+    """A run as the ledger knows it."""
+
+    id: JobId
+    proposal: Proposal
+    seed: int
+    cost: Cost
+    deaths: int
+    outcome: Outcome | None
+    told: bool = False
+
+
+class Ledger:
+    """The ledger of one study.
+
+    Args:
+        path: The sqlite file; created when missing.
+
+    Raises:
+        IntegrityError: The file is damaged.
+        StorageError: It cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with self._mishaps():
+            # a busy reader (cnn status) may hold the file for a moment
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            with closing(self._db.execute("PRAGMA quick_check")) as check:
+                verdict = check.fetchone()[0]
+            if verdict != "ok":
+                raise self._damaged(verdict)
+            self._db.executescript(_SCHEMA)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    # ---- the study's own facts
+
+    def read(self, key: str, default: str = "") -> str:
+        """A fact about the study."""
+        with self._mishaps():
+            row = self._db.execute("SELECT value FROM study WHERE key = ?", (key,)).fetchone()
+        return default if row is None else str(row[0])
+
+    def write(self, **facts: str) -> None:
+        """Facts about the study; each replaces what stood there."""
+        with self._transaction():
+            self._write(facts)
+
+    # ---- runs
+
+    def begin(self, run: JobId, proposal: Proposal, seed: int, *, engine_state: str | None = None) -> None:
+        """A run is under way from now on, and the engine knows it."""
+        body = json.dumps({"values": dict(proposal.values), "epochs": proposal.epochs})
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO runs (number, repeat, proposal, seed, state, cost) VALUES (?, ?, ?, ?, ?, ?)",
+                (*run, body, seed, TrialState.RUNNING.value, json.dumps(asdict(Cost()))),
+            )
+            if engine_state is not None:
+                self._write({"engine_state": engine_state})
+
+    def spend(self, run: JobId, cost: Cost, *, elapsed_s: float) -> None:
+        """What a run under way has cost so far over all attempts, and how long the search has run."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE runs SET cost = ? WHERE number = ? AND repeat = ?", (json.dumps(asdict(cost)), *run)
+            )
+            self._write({"elapsed_s": repr(elapsed_s)})
+
+    def bury(self, run: JobId) -> int:
+        """A worker died under the run; the number of workers that have."""
+        with self._transaction():
+            self._db.execute("UPDATE runs SET deaths = deaths + 1 WHERE number = ? AND repeat = ?", run)
+        return self.row(run).deaths
+
+    def finish(self, run: JobId, outcome: Outcome, *, elapsed_s: float, engine_state: str | None = None) -> None:
+        """A run is over, for good."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE runs SET state = ?, cost = ?, outcome = ? WHERE number = ? AND repeat = ?",
+                (outcome.state.value, json.dumps(asdict(outcome.cost)), json.dumps(outcome_document(outcome)), *run),
+            )
+            self._write(
+                {"elapsed_s": repr(elapsed_s)} | ({} if engine_state is None else {"engine_state": engine_state})
+            )
+
+    def told(self, run: JobId) -> None:
+        """The tracker has heard the run's outcome."""
+        with self._transaction():
+            self._db.execute("UPDATE runs SET told = 1 WHERE number = ? AND repeat = ?", run)
+
+    def row(self, run: JobId) -> LedgerRow:
+        """One run."""
+        return next(row for row in self.rows() if row.id == run)
+
+    def rows(self) -> list[LedgerRow]:
+        """All runs, trials first by number, then finalists' repeats."""
+        columns = "number, repeat, proposal, seed, cost, deaths, outcome, told"
+        query = f"SELECT {columns} FROM runs ORDER BY repeat > 0, number, repeat"
+        with self._mishaps():
+            return [_ledger_row(row) for row in self._db.execute(query).fetchall()]
+
+    def trials(self) -> list[LedgerRow]:
+        """The trials, by number."""
+        return [row for row in self.rows() if row.id.repeat == 0]
+
+    def stored_trials(self) -> list[StoredTrial]:
+        """The trials as an engine is restored from them."""
+        return [
+            StoredTrial(proposal=row.proposal, curve=row.outcome.curve if row.outcome else (), outcome=row.outcome)
+            for row in self.trials()
+        ]
+
+    # ---- inside
+
+    def _write(self, facts: dict[str, str]) -> None:
+        self._db.executemany(
+            "INSERT INTO study (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            facts.items(),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._mishaps():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _mishaps(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+                raise
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, found: str) -> IntegrityError:
+        change = "move the study's folder away; a new search starts afresh"
+        return IntegrityError(self.path, received=found, expected="a sound sqlite ledger", change=change)
+
+
+def _ledger_row(columns: tuple[int, int, str, int, str, int, str | None, int]) -> LedgerRow:
+    number, repeat, proposal, seed, cost, deaths, outcome, told = columns
+    return LedgerRow(
+        id=JobId(number, repeat),
+        proposal=Proposal(number=number, **json.loads(proposal)),
+        seed=seed,
+        cost=Cost(**json.loads(cost)),
+        deaths=deaths,
+        outcome=None if outcome is None else outcome_from(json.loads(outcome)),
+        told=bool(told),
+    )

@@ -1,0 +1,149 @@
+"""What a search says to the tracker: a parent run, a child run a trial, and a run a finalist's fresh seed."""
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from cnn.records import Curve, EpochRow, Lineage, Outcome, Scalar, TrialState, best_row
+from cnn.search.finalists import Standing
+from cnn.search.job import JobId
+from cnn.tracking.tracker import Run, RunState, Tracker
+
+log = logging.getLogger(__name__)
+
+RUN_STATES = {
+    TrialState.COMPLETED: RunState.FINISHED,
+    TrialState.PRUNED: RunState.FINISHED,
+    TrialState.FAILED: RunState.FAILED,
+}
+
+
+def run_key(study: str, job: JobId) -> str:
+    """The tracker's key of a job's run."""
+    return f"{study}/{job}"
+
+
+def lineage_tags(lineage: Lineage) -> dict[str, str]:
+    """Where a run comes from, as tags."""
+    return {
+        "git_revision": lineage.git_revision + ("+changes" if lineage.git_dirty else ""),
+        "data_hash": lineage.data_hash,
+        "params_digest": lineage.params_digest,
+    } | ({"night": lineage.night} if lineage.night else {})
+
+
+def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Scalar]:
+    """A nested document by dotted paths; lists and nulls as text.
+
+    Example:
+        >>> flat({"model": {"filters": 32, "plan": None}})
+        {'model.filters': 32, 'model.plan': 'null'}
+    """
+    values: dict[str, Scalar] = {}
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            values |= flat(value, f"{prefix}{name}.")
+        else:
+            values[f"{prefix}{name}"] = value if isinstance(value, str | int | float | bool) else _text(value)
+    return values
+
+
+def end_figures(curve: Curve) -> dict[str, float]:
+    """`best_epoch` (from 1), `best_val_accuracy` and `gap_at_best` of a curve; empty for an empty one."""
+    if not curve:
+        return {}
+    best = best_row(curve)
+    return {
+        "best_epoch": float(best.epoch + 1),
+        "best_val_accuracy": best.val_accuracy,
+        "gap_at_best": best.gap_accuracy,
+    }
+
+
+class Logbook:
+    """Writes a search into a tracker.
+
+    Args:
+        draw: Draws a curve's picture into a file.
+        scratch: Folder for pictures on their way.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        study: str,
+        tags: Mapping[str, str],
+        *,
+        draw: Callable[[Curve, Path, str], None],
+        scratch: Path,
+    ) -> None:
+        self._tracker, self._study, self._tags = tracker, study, dict(tags)
+        self._draw, self._scratch = draw, scratch
+        self._artist = ThreadPoolExecutor(1)  # a picture takes longer than an epoch may wait
+
+    def open(self, params: Mapping[str, Scalar]) -> None:
+        """The search begins, or goes on."""
+        tags = self._tags | {"role": "search", "state": "running"}
+        self._tracker.start(Run(key=self._study, name=self._study, params=params, tags=tags))
+
+    def begin(self, job: JobId, recipe: Mapping[str, Any], seed: int) -> None:
+        """A job begins, or goes on."""
+        role = "trial" if job.repeat == 0 else "finalist"
+        name = f"trial {job.number}" if job.repeat == 0 else f"trial {job.number}, fresh seed {job.repeat}"
+        tags = self._tags | {"role": role, "trial": str(job.number), "state": "running"}
+        params = flat(recipe) | {"seed": seed}
+        self._tracker.start(Run(key=run_key(self._study, job), name=name, parent=self._study, params=params, tags=tags))
+
+    def epoch(self, job: JobId, row: EpochRow) -> None:
+        """A job finished an epoch."""
+        self._tracker.log_epoch(run_key(self._study, job), row)
+
+    def end(self, job: JobId, outcome: Outcome) -> None:
+        """A job is over."""
+        key = run_key(self._study, job)
+        cost = {"cost_wall_s": outcome.cost.wall_s, "cost_cpu_s": outcome.cost.cpu_s}
+        self._tracker.log_figures(key, end_figures(outcome.curve) | cost)
+        self._tracker.set_tags(key, {"state": outcome.state.value, "reason": outcome.reason})
+        self._tracker.end(key, RUN_STATES[outcome.state])
+        if outcome.curve:
+            self._artist.submit(self._picture, key, outcome, f"{self._study}, trial {job}: {outcome.state.value}")
+
+    def repeat(self, job: JobId, recipe: Mapping[str, Any], seed: int, outcome: Outcome) -> None:
+        """Say all of a job that is over once more, for a tracker that may have missed its end."""
+        self.begin(job, recipe, seed)
+        for row in outcome.curve:
+            self.epoch(job, row)
+        self.end(job, outcome)
+
+    def interrupt(self, jobs: list[JobId]) -> None:
+        """The search was told to stop; it can be gone on with."""
+        for key in (*(run_key(self._study, job) for job in jobs), self._study):
+            self._tracker.set_tags(key, {"state": "interrupted"})
+            self._tracker.end(key, RunState.KILLED)
+
+    def close(self, winner: Standing, figures: Mapping[str, float], files: list[Path]) -> None:
+        """The search has a winner."""
+        best = {"winner_mean_accuracy": winner.mean, "winner_spread": winner.spread, "winner_first_score": winner.score}
+        self._tracker.log_figures(self._study, {**best, **figures})
+        self._tracker.set_tags(self._study, {"state": "completed", "winner": str(winner.row.id.number)})
+        for path in files:
+            self._tracker.log_file(self._study, path)
+        self._tracker.end(self._study, RunState.FINISHED)
+
+    def wait(self) -> None:
+        """Until all pictures are drawn and handed over."""
+        self._artist.shutdown()
+
+    def _picture(self, key: str, outcome: Outcome, title: str) -> None:
+        picture = self._scratch / "curve.png"
+        try:
+            self._draw(outcome.curve, picture, title)
+            self._tracker.log_file(key, picture)
+        except Exception:  # a picture is never a reason to lose a search
+            log.exception("no picture of %s", key)
+
+
+def _text(value: object) -> str:
+    return "null" if value is None else str(value)

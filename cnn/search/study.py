@@ -1,0 +1,90 @@
+"""A study's folder: its ledger, its trials' checkpoints, its workers' logs, and the lock of the one that searches.
+
+STUDIES/NAME/ledger.db  trials/7/  trials/7-seed-1/  logs/worker-0.log  lock
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnn.durable import exclusive, is_held
+from cnn.search.job import JobId
+from cnn.search.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """An open study.
+
+    Args:
+        resumed: Whether an earlier start left it unfinished.
+    """
+
+    name: str
+    folder: Path
+    ledger: Ledger
+    resumed: bool
+
+    def trial_folder(self, job: JobId) -> Path:
+        """Where a job's checkpoint lies."""
+        return self.folder / "trials" / str(job).replace("/", "-")
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    def finish(self) -> None:
+        """The winner is written down: the next search of the same kind is a new study."""
+        self.ledger.write(finished="yes")
+
+
+@contextmanager
+def open_study(studies: Path, digest: str, *, night: str = "") -> Iterator[Study]:
+    """The unfinished study of this digest, or a new one; nobody else can search it meanwhile.
+
+    Args:
+        studies: Folder of all studies.
+        digest: Of all that decides what a search does; a study goes on only with an equal one.
+        night: Name of the night, which the study then bears.
+
+    Raises:
+        ServiceError: Another process is searching this study.
+        IntegrityError: Its ledger is damaged.
+    """
+    name = _name(studies, digest, night)
+    folder = studies / name
+    with exclusive(folder / "lock", what="a search"), Ledger(folder / "ledger.db") as ledger:
+        resumed = bool(ledger.read("digest"))
+        if not resumed:
+            ledger.write(digest=digest, name=name)
+        yield Study(name=name, folder=folder, ledger=ledger, resumed=resumed)
+
+
+def study_names(studies: Path) -> list[str]:
+    """All studies that have a ledger, oldest first."""
+    ledgers = studies.glob("*/ledger.db")
+    return [ledger.parent.name for ledger in sorted(ledgers, key=lambda ledger: ledger.parent.stat().st_ctime)]
+
+
+def is_busy(folder: Path) -> bool:
+    """Whether a process is searching this study, or training its winner, now."""
+    return is_held(folder / "lock")
+
+
+def _name(studies: Path, digest: str, night: str) -> str:
+    """The study to go on with; else the next free number."""
+    stem = night or f"study-{digest[:8]}"
+    number = 1
+    while True:
+        name = stem if number == 1 else f"{stem}-{number}"
+        path = studies / name / "ledger.db"
+        if not path.exists():
+            return name
+        with Ledger(path) as ledger:
+            same = ledger.read("digest") in ("", digest)
+            finished = bool(ledger.read("finished"))
+        # a night's own study is never searched twice: when its stage runs again, the winner is only written again
+        if same and (night or not finished):
+            return name
+        number += 1

@@ -1,0 +1,70 @@
+"""The best of many looks better than it is: fresh seeds decide."""
+
+from dataclasses import replace
+
+from cnn.records import Cost, EpochRow, Outcome, Proposal, TrialState
+from cnn.search.finalists import finalists, pending_repeats, standings
+from cnn.search.job import JobId
+from cnn.search.ledger import LedgerRow
+
+
+def run(number, accuracy, repeat=0, state=TrialState.COMPLETED):
+    row = EpochRow(
+        epoch=0,
+        train_loss=1.0,
+        train_accuracy=0.5,
+        clean_train_loss=1.0,
+        clean_train_accuracy=0.5,
+        val_loss=1.0,
+        val_accuracy=accuracy,
+        learning_rate=0.1,
+        seconds=1.0,
+    )
+    outcome = Outcome(number=number, state=state, reason="", curve=(row,))
+    proposal = Proposal(number=number, values={}, epochs=1)
+    return LedgerRow(id=JobId(number, repeat), proposal=proposal, seed=0, cost=Cost(), deaths=0, outcome=outcome)
+
+
+TRIALS = [
+    run(0, 0.7),
+    run(1, 0.9),
+    run(2, 0.8),
+    run(3, 0.95, state=TrialState.PRUNED),
+    run(4, 0.99, state=TrialState.FAILED),
+]
+
+
+def test_finalists_are_the_best_completed_trials():
+    # A pruned trial has not been measured to its end, a failed one not at all.
+    assert [row.id.number for row in finalists(TRIALS, 2)] == [1, 2]
+
+
+def test_pruned_trials_are_better_than_none():
+    # Nothing completed: the best pruned one is all there is.
+    assert [row.id.number for row in finalists(TRIALS[3:], 2)] == [3]
+
+
+def test_among_equals_the_earlier_trial_comes_first():
+    # Otherwise the winner would depend on the order of finishing.
+    assert [row.id.number for row in finalists([run(1, 0.9), run(0, 0.9)], 1)] == [0]
+
+
+def test_everyone_gets_a_first_fresh_seed_before_anyone_a_second():
+    begun = [*TRIALS, run(1, 0.5, repeat=1)]
+    # Trial 1 has begun its first; trial 2's first comes before trial 1's second.
+    assert pending_repeats(begun, 2, 2) == [JobId(2, 1), JobId(1, 2), JobId(2, 2)]
+
+
+def test_the_mean_of_the_fresh_runs_decides():
+    rows = [*TRIALS, run(1, 0.70, repeat=1), run(1, 0.72, repeat=2), run(2, 0.79, repeat=1), run(2, 0.77, repeat=2)]
+    best, second = standings(rows, 2)
+    # Trial 1 was first by luck; trial 2 holds what it promised.
+    assert (best.row.id.number, best.mean) == (2, 0.78)
+    # The spread is over all runs, the lucky one included.
+    assert second.spread > best.spread > 0
+
+
+def test_a_finalist_without_a_fresh_run_comes_last():
+    rows = [*TRIALS, replace(run(1, 0.0, repeat=1), outcome=None), run(2, 0.6, repeat=1)]
+    # An unconfirmed 0.9 counts less than a confirmed 0.6.
+    assert [standing.row.id.number for standing in standings(rows, 2)] == [2, 1]

@@ -1,0 +1,113 @@
+"""The ledger: one transaction a change, the truth after any death."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from cnn.errors import IntegrityError
+from cnn.records import Cost, EpochRow, Outcome, Proposal, TrialState
+from cnn.search.job import JobId
+from cnn.search.ledger import Ledger
+
+ROW = EpochRow(
+    epoch=0,
+    train_loss=1.0,
+    train_accuracy=0.5,
+    clean_train_loss=0.9,
+    clean_train_accuracy=0.6,
+    val_loss=1.1,
+    val_accuracy=0.55,
+    learning_rate=0.01,
+    seconds=2.0,
+)
+PROPOSAL = Proposal(number=0, values={"model.filters": 8, "augment.flip": True, "optimizer.name": "sgd"}, epochs=3)
+TRIAL = JobId(0)
+
+
+def outcome(state=TrialState.COMPLETED, **changes):
+    return Outcome(
+        **{"number": 0, "state": state, "reason": "all epochs", "curve": (ROW,), "cost": Cost(epochs=1)} | changes
+    )
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger(tmp_path / "ledger.db") as opened:
+        yield opened
+
+
+def test_what_is_written_reads_back(ledger):
+    ledger.begin(TRIAL, PROPOSAL, seed=7, engine_state="asked")
+    ledger.spend(TRIAL, Cost(wall_s=1.5, cpu_s=2.5, epochs=1), elapsed_s=9.0)
+    row = ledger.row(TRIAL)
+    # A run under way has its proposal, seed and cost, and no outcome.
+    assert (row.proposal, row.seed, row.cost, row.outcome) == (PROPOSAL, 7, Cost(wall_s=1.5, cpu_s=2.5, epochs=1), None)
+    ledger.finish(TRIAL, outcome(), elapsed_s=10.0, engine_state="told")
+    # Its outcome comes back whole, the curve included, and the engine's state and the clock with it.
+    assert ledger.row(TRIAL).outcome == outcome()
+    assert (ledger.read("engine_state"), ledger.read("elapsed_s")) == ("told", "10.0")
+
+
+def test_a_number_is_never_used_twice(ledger):
+    ledger.begin(TRIAL, PROPOSAL, seed=7)
+    # A second trial of the same number is a fault of ours, not something to overwrite.
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.begin(TRIAL, PROPOSAL, seed=8)
+    # The refused change has left nothing behind.
+    assert ledger.row(TRIAL).seed == 7
+
+
+def test_a_finalists_runs_are_no_trials(ledger):
+    ledger.begin(TRIAL, PROPOSAL, seed=7)
+    ledger.begin(JobId(0, 1), PROPOSAL, seed=8)
+    # An engine is restored from trials alone.
+    assert [stored.proposal.number for stored in ledger.stored_trials()] == [0]
+    # All runs are there, trials first.
+    assert [row.id for row in ledger.rows()] == [JobId(0), JobId(0, 1)]
+
+
+def test_deaths_are_counted(ledger):
+    ledger.begin(TRIAL, PROPOSAL, seed=7)
+    # Each worker that died under it counts once.
+    assert [ledger.bury(TRIAL), ledger.bury(TRIAL)] == [1, 2]
+
+
+def test_a_killed_writer_leaves_whole_transactions(tmp_path):
+    path = tmp_path / "ledger.db"
+    script = f"""
+import itertools
+from cnn.records import Proposal
+from cnn.search.job import JobId
+from cnn.search.ledger import Ledger
+with Ledger(__import__("pathlib").Path({str(path)!r})) as ledger:
+    for n in itertools.count():
+        ledger.begin(JobId(n), Proposal(number=n, values={{}}, epochs=1), seed=n, engine_state=str(n))
+        print(n, flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as writer:
+        confirmed = [int(next(writer.stdout)) for _ in range(50)][-1]
+        os.kill(writer.pid, signal.SIGKILL)
+    with Ledger(path) as ledger:
+        numbers = [row.id.number for row in ledger.rows()]
+        # Nothing that was confirmed is lost, without holes.
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) > confirmed
+        # The engine's state is that of the newest trial: both were one transaction.
+        assert ledger.read("engine_state") == str(numbers[-1])
+
+
+def test_a_damaged_ledger_is_named(tmp_path):
+    path = tmp_path / "ledger.db"
+    with Ledger(path) as ledger:
+        for n in range(200):
+            ledger.begin(JobId(n), PROPOSAL, seed=n)
+    body = bytearray(path.read_bytes())
+    body[4096:8192] = b"\xff" * 4096
+    path.write_bytes(body)
+    # A page of rubbish is noticed at opening, and the error names the file.
+    with pytest.raises(IntegrityError, match=r"ledger\.db"):
+        Ledger(path)
