@@ -5,6 +5,7 @@ the SHA-256 of its own content, so that a torn, flipped or hand-edited one is na
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from typing import IO, Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from cnn.errors import IntegrityError, StorageError
+from cnn.errors import IntegrityError, ServiceError, StorageError
 
 _SEAL = "sha256"
 _REASONS = {
@@ -153,3 +154,41 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def exclusive(path: Path, *, what: str) -> Iterator[None]:
+    """Hold a lock file while a thing is done that only one process may do; the kernel lets go of it at any death.
+
+    Args:
+        what: What the holder does, for the error: `a search`.
+
+    Raises:
+        ServiceError: Another process holds it.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            received = f"{what} under way (process {file.read().strip() or 'unknown'})"
+            raise ServiceError(path.parent, received=received, expected="none", change="wait for it to end") from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds a lock file now."""
+    if not path.exists():
+        return False
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -60,7 +60,7 @@ def configure_process(*, threads: int | None, quiet: bool = True) -> None:
 
 def cpu_count_available() -> int:
     """Processors this process may use: affinity and a container's quota respected; 1 or more."""
-    import joblib  # type: ignore[import-untyped]
+    import joblib
 
     return int(joblib.cpu_count())
 

@@ -21,7 +21,8 @@ class PlainRecipe(Frozen):
     """Family `plain`: blocks of convolutions, each followed by pooling and dropout, then a dense head.
 
     Either the four counts `blocks`, `convolutions`, `filters` and `growth` give the convolutions, or `plan` lists
-    the filters of each convolution, block by block.
+    the filters of each convolution, block by block. `batch_norm_momentum` is the part of the running statistics that
+    stays at each step: Keras's 0.99 is slower than a short trial, which then is scored with statistics of the past.
     """
 
     family: Literal["plain"] = "plain"
@@ -33,6 +34,7 @@ class PlainRecipe(Frozen):
     kernel: Annotated[int, Field(ge=1, le=11)] = 3
     padding: Literal["same", "valid"] = "same"
     batch_norm: Literal["none", "before_activation", "after_activation", "after_pool"] = "none"
+    batch_norm_momentum: Fraction = 0.9
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu"] = "relu"
     pooling: Literal["max", "average"] = "max"
     pool_last: bool = True
@@ -64,7 +66,9 @@ class OptimizerRecipe(Frozen):
 
 
 class TrainingRecipe(Frozen):
-    """How long and on what batches. `patience` counts epochs without a better validation accuracy; null never stops."""
+    """How long and on what batches. `patience` counts epochs without a better validation accuracy, or an equal one at a
+    lower validation loss; null never stops.
+    """
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 20
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 128

@@ -68,8 +68,8 @@ class Layers:
         layer = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}[by]
         return layer(2, padding=padding, name=name, dtype=self.dtype)(maps)
 
-    def batch_norm(self, maps: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        return keras.layers.BatchNormalization(name=name, dtype=self.dtype)(maps)
+    def batch_norm(self, maps: keras.KerasTensor, name: str, momentum: float) -> keras.KerasTensor:
+        return keras.layers.BatchNormalization(momentum=momentum, name=name, dtype=self.dtype)(maps)
 
     def activation(self, maps: keras.KerasTensor, name: str, function: str) -> keras.KerasTensor:
         return keras.layers.Activation(function, name=name, dtype=self.dtype)(maps)

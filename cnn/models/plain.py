@@ -56,7 +56,7 @@ def _block(
     if pooled:
         maps = layers.pool(maps, f"{name}_pool", by=recipe.pooling, padding=recipe.padding)
     if recipe.batch_norm == "after_pool":
-        maps = layers.batch_norm(maps, f"{name}_norm")
+        maps = layers.batch_norm(maps, f"{name}_norm", recipe.batch_norm_momentum)
     return layers.dropout(maps, f"{name}_dropout", recipe.dropout)
 
 
@@ -75,8 +75,8 @@ def _convolution(
         use_bias=not normed_first,  # BatchNorm's own shift would undo it
     )
     if normed_first:
-        maps = layers.batch_norm(maps, name.format("norm"))
+        maps = layers.batch_norm(maps, name.format("norm"), recipe.batch_norm_momentum)
         return layers.activation(maps, name.format("activation"), recipe.activation)
     if recipe.batch_norm == "after_activation":
-        return layers.batch_norm(maps, name.format("norm"))
+        return layers.batch_norm(maps, name.format("norm"), recipe.batch_norm_momentum)
     return maps

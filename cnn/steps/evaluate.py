@@ -41,7 +41,9 @@ def evaluate(
     from cnn.evaluation.metrics import multiclass_metrics
     from cnn.evaluation.predictions import predict
     from cnn.evaluation.report import write_report
+    from cnn.runtime import configure_process
 
+    configure_process(threads=None)
     prepared = read_prepared(data)
     candidate = read_candidate(trained, prepared.data_hash)
     model = load_model(trained / "model.keras", candidate["model_sha256"])
