@@ -1,0 +1,1 @@
+"""What the command line shows that is no step of a night: leaderboard, description, status, health, web pages."""

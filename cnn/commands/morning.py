@@ -1,0 +1,55 @@
+"""The screen a night ends with: what was tried, how good the candidate is, what became of it, where to look."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from cnn.commands.leaderboard import show_leaderboard
+from cnn.config.environment import Environment
+from cnn.config.params import Params
+from cnn.durable import read_sealed
+from cnn.nights import Night
+
+EVALUATED = Path("outputs/evaluate")
+
+
+def show_morning(night: Night, params: Params, environment: Environment, console: Console) -> None:
+    """Leaderboard, test accuracy with its interval, gap, version, verdict, time by part, and the next commands."""
+    show_leaderboard(console, n=5)
+    console.print(_durations(night))
+    metrics = read_sealed(EVALUATED / "metrics.json")
+    console.print(Panel(_summary(night, params, metrics), title=night.name, title_align="left", expand=False))
+    console.print(_next_commands(environment), highlight=False, soft_wrap=True)
+
+
+def _summary(night: Night, params: Params, metrics: dict[str, Any]) -> str:
+    interval = f"{metrics['accuracy_low']:.4f} to {metrics['accuracy_high']:.4f}"
+    lines = [
+        f"test accuracy  [bold]{metrics['accuracy']:.4f}[/bold]  ({interval} at {params.evaluate.confidence:.0%})",
+        f"gap            {metrics['gap_at_best']:+.4f}  (clean training minus validation accuracy)",
+        f"registry       {night.version}",
+        f"verdict        {night.verdict}",
+        f"reproduce      {night.saved}",
+    ]
+    return "\n".join(lines)
+
+
+def _durations(night: Night) -> Table:
+    table = Table(title="Where the time went", title_justify="left")
+    table.add_column("part")
+    table.add_column("min:s", justify="right")
+    for part, seconds in {**night.seconds, "together": sum(night.seconds.values())}.items():
+        table.add_row(part, f"{int(seconds) // 60}:{int(seconds) % 60:02d}")
+    return table
+
+
+def _next_commands(environment: Environment) -> str:
+    looks = {
+        "make ui": "every trial's curves in MLflow, the study in optuna-dashboard",
+        "cnn status": "the latest night and the champion",
+        "dvc exp show": "the nights with their settings and figures",
+    }
+    return "\n".join(f"  {command:<14} {what}" for command, what in looks.items())

@@ -1,0 +1,165 @@
+"""A night: the six steps in their order, each a Prefect task that runs a DVC stage or calls a step."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from prefect import flow, task  # noqa: TID251
+from rich.console import Console
+
+from cnn import wiring
+from cnn.commands.morning import show_morning
+from cnn.config.environment import Environment, read_environment
+from cnn.config.params import Params
+from cnn.config.reading import PARAMS_FILE, digest, read_params, write_overrides
+from cnn.durable import write_text
+from cnn.nights import Night, Nights
+from cnn.steps.promote import Verdict
+from cnn.tracking.server import check_server
+from flows import artifacts, stages
+from flows.reconcile import reconcile_all
+
+
+def run_night(overrides: Sequence[str]) -> int:
+    """Run a night in this folder, or go on with the one that was interrupted; the exit code.
+
+    Args:
+        overrides: `key=value` words, written to `params.yaml` first: the night's lock must be true of the file.
+
+    Raises:
+        UserError: The settings are wrong, or another night runs here.
+    """
+    params, environment, console = read_params(overrides=overrides), read_environment(), Console()
+    check_server(environment.mlflow_uri)
+    nights, checkout = Nights(environment.home / "nights"), Path.cwd()
+    with nights.in_checkout(checkout):
+        if overrides:
+            write_text(PARAMS_FILE, write_overrides(PARAMS_FILE, overrides))
+        night = nights.open(checkout, digest(params))
+        with nights.alive(night.name):
+            code = _run(night, environment, console)
+    if code == 0:
+        show_morning(nights.read(night.name), params, environment, console)
+    return code
+
+
+def _run(night: Night, environment: Environment, console: Console) -> int:
+    os.environ["CNN_NIGHT"] = night.name
+    verb = "goes on" if night.seconds else "begins"
+    console.print(f"{night.name} {verb}; starting Prefect, which takes half a minute", highlight=False)
+    state = nightly.with_options(flow_run_name=night.name)(night.name, return_state=True)
+    mishap = state.result(raise_on_failure=False)
+    if isinstance(mishap, stages.StageError):  # the stage itself has said what is wrong
+        return mishap.code
+    if isinstance(mishap, BaseException):
+        raise mishap
+    return 0
+
+
+@flow(name="nightly")
+def nightly(night: str) -> None:
+    """Pull or prepare the data, search, train, evaluate, register, promote, and save the night.
+
+    A step that fails ends the night; its next start goes on from there.
+    """
+    params, environment = read_params(), read_environment()
+    clock = _Clock(Nights(environment.home / "nights"), night)
+    with clock.measures("reconcile"):
+        reconcile(night)
+    with clock.measures("prepare"):
+        prepare(environment.dvc_remote)
+    with clock.measures("search"):
+        search()
+    artifacts.leaderboard(night)
+    with clock.measures("train"):
+        train()
+    with clock.measures("evaluate"):
+        evaluate()
+    with clock.measures("register and promote"):
+        register(params, environment)
+        verdict = promote(params, environment)
+    artifacts.verdict(night, verdict)
+    with clock.measures("save"):
+        saved = save(night, environment.dvc_remote)
+    clock.finish(version=f"{params.register_.name} version {verdict.challenger}", verdict=verdict, saved=saved)
+
+
+@task
+def reconcile(night: str) -> None:
+    """End what earlier nights left running."""
+    for sentence in reconcile_all(apart_from=night):
+        Console().print(sentence, highlight=False)
+
+
+@task(retries=2, retry_delay_seconds=30, retry_condition_fn=stages.is_no_users_mistake)
+def prepare(remote: str) -> None:
+    """From the DVC remote when it has the data, else from the source."""
+    if remote:
+        stages.pull(remote)
+    stages.run_stage("prepare")
+
+
+@task
+def search() -> None:
+    """Always searches: what was learnt yesterday says nothing about tonight's luck."""
+    stages.run_stage("search", force=True)
+
+
+@task
+def train() -> None:
+    """The winner, on all training images."""
+    stages.run_stage("train")
+
+
+@task
+def evaluate() -> None:
+    """The candidate, on the test images."""
+    stages.run_stage("evaluate")
+
+
+@task
+def register(params: Params, environment: Environment) -> None:
+    """The candidate becomes a version, and challenger."""
+    from cnn.steps.register import register
+
+    with wiring.tracker(environment, params.search.experiment, source="cnn nightly") as tracker:
+        register(params, environment, tracker, wiring.registry(environment))
+
+
+@task
+def promote(params: Params, environment: Environment) -> Verdict:
+    """The challenger becomes champion, or not."""
+    from cnn.steps.promote import promote
+
+    with wiring.tracker(environment, params.search.experiment, source="cnn nightly") as tracker:
+        return promote(params, environment, tracker, wiring.registry(environment))
+
+
+@task
+def save(night: str, remote: str) -> str:
+    """The night becomes a DVC experiment of its name, and goes to the remote when there is one."""
+    saved = stages.save(night)
+    if remote:
+        stages.push(remote, night)
+    return saved
+
+
+class _Clock:
+    """Writes into the night's record how long its parts took, over all its starts."""
+
+    def __init__(self, nights: Nights, name: str) -> None:
+        self._nights, self._night = nights, nights.read(name)
+
+    @contextmanager
+    def measures(self, part: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = self._night.seconds.get(part, 0.0) + time.monotonic() - began
+            self._night = self._nights.write(self._night, seconds={**self._night.seconds, part: seconds})
+
+    def finish(self, *, version: str, verdict: Verdict, saved: str) -> None:
+        self._nights.write(self._night, finished=True, version=version, verdict=verdict.sentence(), saved=saved)
