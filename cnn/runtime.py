@@ -1,6 +1,7 @@
 """Seeds, threads, devices and silence of a process."""
 
 import hashlib
+import logging
 import os
 import re
 import sys
@@ -54,6 +55,8 @@ def configure_process(*, threads: int | None, quiet: bool = True) -> None:
 
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    # each trial's own pipeline and network are traced anew, which TensorFlow takes for a mistake
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _without_banner():
         import tensorflow  # noqa: F401, TID251
 

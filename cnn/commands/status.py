@@ -1,0 +1,230 @@
+"""The latest night, the search under way, the champion, and where to look."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from cnn.config.environment import Environment
+from cnn.config.params import Params
+from cnn.nights import Night, Nights
+from cnn.records import TrialState
+from cnn.search.ledger import Ledger, LedgerRow
+from cnn.search.study import is_busy, study_names
+from cnn.steps.promote import LEDGER
+from cnn.tracking.promotions import read_promotions
+from cnn.tracking.registry import CHAMPION, Version
+from cnn.tracking.server import check_server, sqlite_file
+
+
+def status(params: Params, environment: Environment, console: Console) -> None:
+    """Show where things stand. What lies on this disk comes first: the registry takes seconds.
+
+    Raises:
+        ServiceError: Nothing answers at the tracking address.
+        IntegrityError: A ledger is damaged.
+    """
+    _show(console, "Latest night", _night(Nights(environment.home / "nights")))
+    _show(console, "Latest search", _search(environment.studies))
+    _show(console, "Champion", _champion(params.register_.name, environment, console))
+    _show(console, "Where to look", _places(environment))
+
+
+def _show(console: Console, title: str, content: RenderableType | None) -> None:
+    if content is not None:
+        console.print(Panel(content, title=title, title_align="left", expand=False, padding=(0, 1)))
+
+
+def _facts(facts: Mapping[str, str]) -> Table:
+    """Names and what is to be said of them; what is empty is left out."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, text in facts.items():
+        if text:
+            grid.add_row(name, escape(text))
+    return grid
+
+
+# ---- the night
+
+
+def _night(nights: Nights) -> RenderableType:
+    known = nights.all()
+    if not known:
+        return "no night yet: make run"
+    night = known[-1]
+    facts = {
+        "night": night.name,
+        "folder": night.checkout,
+        "began": when(night.began),
+        "state": _night_state(night, runs=nights.runs(night.name)),
+        "version": night.version,
+        "verdict": night.verdict,
+        "saved": night.saved,
+    }
+    return Group(_facts(facts), *([_durations(night)] if night.seconds else []))
+
+
+def _night_state(night: Night, *, runs: bool) -> str:
+    if night.finished:
+        return f"finished; it ran for {clock(sum(night.seconds.values()))}"
+    done = f"done so far: {', '.join(night.seconds)}" if night.seconds else "nothing done yet"
+    if runs:
+        return f"under way; {done}"
+    return f"interrupted; {done}; make run goes on with it"
+
+
+def _durations(night: Night) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(style="dim")
+    table.add_column(justify="right")
+    for part, seconds in night.seconds.items():
+        table.add_row(part, clock(seconds))
+    return table
+
+
+# ---- the search
+
+
+def _search(studies: Path) -> RenderableType | None:
+    """The latest study while it is not finished."""
+    names = study_names(studies)
+    if not names:
+        return None
+    folder = studies / names[-1]
+    with Ledger(folder / "ledger.db") as ledger:
+        finished, rows = bool(ledger.read("finished")), ledger.trials()
+        elapsed_s = float(ledger.read("elapsed_s", "0"))
+    busy = is_busy(folder)
+    if finished and not busy:
+        return None
+    state = "under way" if busy else "interrupted; cnn search goes on with it"
+    return _facts(
+        {
+            "study": names[-1],
+            "state": f"{state}; {clock(elapsed_s)} of search so far",
+            "trials": _counts(rows, open_word="running" if busy else "interrupted"),
+            "best": _best(rows),
+        }
+    )
+
+
+def _counts(rows: list[LedgerRow], *, open_word: str) -> str:
+    """Trials by how they stand.
+
+    Args:
+        open_word: What a trial without an outcome is.
+    """
+    ended = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED)
+    words = Counter(row.outcome.state.value if row.outcome else open_word for row in rows)
+    return ", ".join(f"{words[word]} {word}" for word in (open_word, *ended) if words[word]) or "none yet"
+
+
+def _best(rows: list[LedgerRow]) -> str:
+    scored = [(row.outcome.score, row.id.number) for row in rows if row.outcome and row.outcome.score is not None]
+    if not scored:
+        return ""
+    score, number = max(scored, key=lambda pair: (pair[0], -pair[1]))
+    return f"validation accuracy {score:.4f} (trial {number})"
+
+
+# ---- the champion
+
+
+def _champion(name: str, environment: Environment, console: Console) -> RenderableType:
+    uri = environment.mlflow_uri
+    if uri.startswith("sqlite") and not sqlite_file(uri).exists():
+        return "no champion yet"
+    check_server(uri)
+    with console.status("asking the registry"):
+        version = _champion_version(name, environment)
+    if version is None:
+        return f"no champion of {escape(name)} yet"
+    return _facts(_version_facts(version, read_promotions(environment.home / LEDGER)))
+
+
+def _champion_version(name: str, environment: Environment) -> Version | None:
+    from cnn import wiring
+
+    return wiring.registry(environment).version_by_alias(name, CHAMPION)
+
+
+def _version_facts(version: Version, promotions: list[dict[str, object]]) -> dict[str, str]:
+    tags = version.tags
+    promoted = [
+        str(line["at"])
+        for line in promotions
+        if line.get("promoted") and (line.get("model"), line.get("challenger")) == (version.name, version.number)
+    ]
+    gap = tags.get("test_gap_at_best", "")
+    return {
+        "version": f"{version.name} version {version.number}",
+        "test accuracy": _accuracy(tags),
+        "gap": f"{float(gap):+.4f}" if gap else "",
+        "champion since": when(promoted[-1]) if promoted else "",
+        "night": tags.get("night", "").replace("none", ""),
+        "run": version.run_key,
+        "git revision": tags.get("git_revision", ""),
+    }
+
+
+def _accuracy(tags: Mapping[str, str]) -> str:
+    names = ("test_accuracy", "test_accuracy_low", "test_accuracy_high")
+    if not all(name in tags for name in names):
+        return "unknown"
+    accuracy, low, high = (float(tags[name]) for name in names)
+    return f"{accuracy:.4f} ({low:.4f} to {high:.4f})"
+
+
+# ---- where to look
+
+
+def _places(environment: Environment) -> RenderableType:
+    return _facts(
+        {
+            "cnn ui": "every trial's curves in MLflow, the study in optuna-dashboard",
+            "cnn doctor": "whether all is sound",
+            "tracking": without_password(environment.mlflow_uri),
+            "studies": str(environment.studies),
+            "home": str(environment.home),
+        }
+    )
+
+
+def without_password(uri: str) -> str:
+    """An address as it may be shown.
+
+    Example:
+        >>> without_password("postgresql://anna:secret@host/mlflow")
+        'postgresql://host/mlflow'
+    """
+    return re.sub(r"//[^/@]*@", "//", uri)
+
+
+def when(moment: str) -> str:
+    """A moment of ISO 8601 on this machine's clock.
+
+    Example:
+        >>> when("2026-11-24T05:58:41.123")
+        '2026-11-24 05:58'
+    """
+    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a person reads them.
+
+    Example:
+        >>> clock(59.6), clock(754), clock(3725)
+        ('1:00', '12:34', '1:02:05')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
