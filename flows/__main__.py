@@ -5,9 +5,11 @@ import os
 import sys
 
 from cnn.config.environment import read_environment
+from cnn.config.reading import read_params
 from cnn.durable import storage_errors
 from cnn.errors import UserError
 from cnn.runtime import silence
+from cnn.tracking.server import check_server
 
 
 def main() -> int:
@@ -40,6 +42,9 @@ def _settle_prefect() -> None:
 
 
 def _nightly(overrides: list[str]) -> int:
+    """Settings are checked before Prefect's import takes its time."""
+    read_params(overrides=overrides)
+    check_server(read_environment().mlflow_uri)
     from flows.nightly import run_night
 
     return run_night(overrides)

@@ -17,7 +17,6 @@ from cnn.config.reading import PARAMS_FILE, digest, read_params, write_overrides
 from cnn.durable import write_text
 from cnn.nights import Night, Nights
 from cnn.steps.promote import Verdict
-from cnn.tracking.server import check_server
 from flows import artifacts, stages
 from flows.reconcile import reconcile_all
 
@@ -32,7 +31,6 @@ def run_night(overrides: Sequence[str]) -> int:
         UserError: The settings are wrong, or another night runs here.
     """
     params, environment, console = read_params(overrides=overrides), read_environment(), Console()
-    check_server(environment.mlflow_uri)
     nights, checkout = Nights(environment.home / "nights"), Path.cwd()
     with nights.in_checkout(checkout):
         if overrides:

@@ -87,7 +87,7 @@ def _dvc(*words: str, quiet: bool = False) -> tuple[int, str]:
     command = [sys.executable, "-m", "dvc", *words]
     process = subprocess.Popen(
         command,
-        env=os.environ | {"PATH": path},
+        env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE if quiet else None,
         stderr=subprocess.PIPE,
         text=True,

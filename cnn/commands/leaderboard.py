@@ -20,23 +20,26 @@ def leaderboard_rows(path: Path = LEADERBOARD) -> list[dict[str, str]]:
 
 
 def show_leaderboard(console: Console, *, n: int = 10) -> None:
-    """The best `n` runs; hyperparameters of all runs in which they differ."""
+    """The best `n` runs, with those hyperparameters in which runs differ."""
     rows = leaderboard_rows()
     if not rows:
         return
     names = [name for name in rows[0] if name not in _FIRST and len({row[name] for row in rows}) > 1]
     table = Table(title=f"Best {min(n, len(rows))} of {len(rows)} runs", title_justify="left")
-    for heading in ("run", "val accuracy", "gap", "best epoch", *(name.partition(".")[2] for name in names)):
-        table.add_column(heading, justify="right")
+    for heading in ("run", "val accuracy", "gap", "best epoch"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("hyperparameters")
     for row in rows[:n]:
-        table.add_row(
-            row["run"],
-            _figure(row["val_accuracy"], "{:.4f}"),
-            _figure(row["gap_accuracy"], "{:+.4f}"),
-            f"{row['best_epoch']} of {row['epochs']}",
-            *(_figure(row[name], "{:.3g}") for name in names),
-        )
+        accuracy, gap = _figure(row["val_accuracy"], "{:.4f}"), _figure(row["gap_accuracy"], "{:+.4f}")
+        epoch = f"{row['best_epoch']} of {row['epochs']}"
+        table.add_row(row["run"], accuracy, gap, epoch, _values(row, names))
     console.print(table)
+
+
+def _values(row: dict[str, str], names: list[str]) -> str:
+    """Names without their section, numbers to three digits; what a trial does not have is left out."""
+    given = [(name.rpartition(".")[2], row[name]) for name in names if row[name]]
+    return ", ".join(f"{name} {_figure(text, '{:.3g}')}" for name, text in given)
 
 
 def _figure(text: str, form: str) -> str:

@@ -43,9 +43,9 @@ def evaluate(
     from cnn.evaluation.report import write_report
     from cnn.runtime import configure_process
 
-    configure_process(threads=None)
     prepared = read_prepared(data)
     candidate = read_candidate(trained, prepared.data_hash)
+    configure_process(threads=None)
     model = load_model(trained / "model.keras", candidate["model_sha256"])
     test = open_test(prepared)
 

@@ -40,6 +40,7 @@ def register(
     from cnn.data.store import open_training, read_prepared
     from cnn.durable import read_sealed
     from cnn.lineage import read_lineage
+    from cnn.runtime import configure_process
     from cnn.search.logbook import flat
     from cnn.tracking.registry import CHALLENGER, Candidate
     from cnn.tracking.tracker import Run
@@ -47,6 +48,7 @@ def register(
     facts = read_sealed(trained / "train.json")
     metrics = read_sealed(evaluated / "metrics.json")
     check_belongs(trained / "model.keras", evaluated, facts, metrics)
+    configure_process(threads=None)
 
     prepared = read_prepared(data)
     settings = digest(params.prepare, params.search, params.train, params.evaluate)

@@ -49,12 +49,12 @@ def train(
     from cnn.durable import exclusive
     from cnn.runtime import configure_process
 
+    prepared = read_prepared(data)
+    recipe = read_chosen_recipe(params.train, winner)
     configure_process(threads=None)
     from cnn.training.checkpoint import discard
     from cnn.training.saving import write_model
 
-    prepared = read_prepared(data)
-    recipe = read_chosen_recipe(params.train, winner)
     identity = digest(recipe, params.train.seed, prepared.data_hash)
     checkpoints = environment.home / "training" / identity
     run = _run(recipe, params, environment, prepared, identity)
