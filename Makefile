@@ -27,7 +27,7 @@ faults: $(READY) ## the whole series of seeded kills, torn files and dead server
 	$(BIN)/pytest -m faults tests
 
 bench: $(READY) ## speed and overhead, printed with the hardware they were measured on
-	@set -e; for script in tests/benchmarks/*.py; do $(BIN)/python "$$script"; done
+	@set -e; for script in tests/benchmarks/bench_*.py; do $(BIN)/python "$$script"; done
 
 ui: $(READY) ## MLflow and optuna-dashboard, on this machine only
 	$(BIN)/cnn ui

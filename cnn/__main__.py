@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnn.errors import UserError
+from cnn.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,7 +45,7 @@ def main() -> None:
     except UserError as error:
         print(f"cnn: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         print("cnn: interrupted; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(130)
 
@@ -195,9 +195,13 @@ def _console() -> "Console":
 
 @contextmanager
 def _tracker(params: "Params", environment: "Environment", step: str) -> Iterator["MlflowTracker"]:
+    """The tracker; what a killed process of this machine left running is ended first."""
     from cnn import wiring
+    from cnn.search.reconcile import end_dead
 
     with wiring.tracker(environment, params.search.experiment, source=f"cnn {step}") as tracker:
+        for sentence in end_dead(environment.studies, tracker, tracker.unended()):
+            _console().print(sentence, highlight=False, soft_wrap=True)
         yield tracker
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from cnn.search.study import Study
     from cnn.tracking.mlflow import MlflowTracker
     from cnn.tracking.registry import Registry
+    from cnn.tracking.tracker import Tracker
 
 _FLUSH_S = 60.0
+_FLUSH_CUT_OFF_S = 15.0  # whoever pressed Ctrl-C wants to go
 
 
 @contextmanager
@@ -37,13 +39,14 @@ def tracker(environment: Environment, experiment: str, *, source: str) -> Iterat
     from cnn.tracking.server import check_server
 
     check_server(environment.mlflow_uri)
-    made = MlflowTracker(environment, experiment, source=source)
-    try:
-        yield made
-        if not made.flush(_FLUSH_S):
-            log.warning("%s does not take all that was logged: the rest waits in the spool", environment.mlflow_uri)
-    finally:
-        made.close()
+    with closing(MlflowTracker(environment, experiment, source=source)) as made:
+        patience_s = _FLUSH_CUT_OFF_S
+        try:
+            yield made
+            patience_s = _FLUSH_S
+        finally:  # what Ctrl-C or an error has ended is to be seen as ended
+            if not made.flush(patience_s):
+                log.warning("%s does not take all that was logged: the rest waits in the spool", environment.mlflow_uri)
 
 
 def registry(environment: Environment) -> "Registry":
@@ -53,7 +56,7 @@ def registry(environment: Environment) -> "Registry":
     return MlflowRegistry(environment)
 
 
-def search_parts(params: Params, environment: Environment, made: "MlflowTracker") -> "SearchParts":
+def search_parts(params: Params, environment: Environment, made: "Tracker") -> "SearchParts":
     """What a search is put together from."""
     from cnn.search.parts import SearchParts
     from cnn.tracking.system import SystemSampler

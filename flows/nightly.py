@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prefect import flow, task  # noqa: TID251
+from prefect.runtime import flow_run  # noqa: TID251
 from rich.console import Console
 
 from cnn import wiring
@@ -65,7 +66,7 @@ def nightly(night: str) -> None:
     params, environment = read_params(), read_environment()
     clock = _Clock(Nights(environment.home / "nights"), night)
     with clock.measures("reconcile"):
-        reconcile(night)
+        reconcile(str(flow_run.id))
     with clock.measures("prepare"):
         prepare(environment.dvc_remote)
     with clock.measures("search"):
@@ -85,9 +86,9 @@ def nightly(night: str) -> None:
 
 
 @task
-def reconcile(night: str) -> None:
+def reconcile(flow_run: str) -> None:
     """End what earlier nights left running."""
-    for sentence in reconcile_all(apart_from=night):
+    for sentence in reconcile_all(flow_run=flow_run):
         Console().print(sentence, highlight=False)
 
 

@@ -98,6 +98,7 @@ def _run(recipe: "Recipe", params: Params, environment: Environment, prepared: "
     return Run(
         key=f"{environment.night or f'train-{identity[:8]}'}/candidate",
         name="candidate",
+        parent=environment.night,  # the night's search: its candidate stands below it
         params=flat(recipe.model_dump(mode="json")) | {"seed": params.train.seed},
         tags=lineage_tags(lineage) | {"role": "candidate", "source": prepared.source, "state": "running"},
     )

@@ -5,7 +5,8 @@ import logging
 import os
 import sqlite3
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from cnn.tracking.server import sqlite_file
 
 KEY = "cnn.key"
 PARENT = "cnn.parent"
+
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI then speaks of training, not of agents
 
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -47,10 +50,9 @@ def connect(environment: Environment) -> Any:
 
     for talkative in ("alembic", "mlflow"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
-    client = MlflowClient(tracking_uri=environment.mlflow_uri, registry_uri=environment.mlflow_uri)
-    if environment.mlflow_uri.startswith("sqlite"):
-        _make_ready(sqlite_file(environment.mlflow_uri), client)
-    return client
+    uri = environment.mlflow_uri
+    with _made_alone(sqlite_file(uri)) if uri.startswith("sqlite") else nullcontext():
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 def answering(call: Any, uri: str) -> Any:
@@ -83,7 +85,7 @@ def experiment_id(client: Any, name: str, artifacts: str | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name, artifact_location=artifacts))
+            return str(client.create_experiment(name, artifact_location=artifacts, tags=_KIND))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
                 raise
@@ -129,13 +131,24 @@ def _pages(search: Any) -> list[Any]:
             return found
 
 
-def _make_ready(path: Path, client: Any) -> None:
-    """Switch the file to WAL, then let MLflow migrate it, before another process opens it (6 s the first time)."""
+@contextmanager
+def _made_alone(path: Path) -> Iterator[None]:
+    """Hold the file in WAL mode while a client is made, which migrates it (6 s the first time), before others open it.
+
+    A new file that a kill left half-migrated can neither be finished nor used by MLflow: it is made again.
+    """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_name(f"{path.name}.lock").open("w")
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        if unfinished.exists():
+            for ending in ("", "-wal", "-shm", "-journal"):
+                path.with_name(path.name + ending).unlink(missing_ok=True)
+        if not path.exists() or path.stat().st_size == 0:
+            unfinished.touch()
         with closing(sqlite3.connect(path, timeout=20)) as db:
             db.execute("PRAGMA journal_mode = WAL")
-        client.search_experiments(max_results=1)
+        yield
+        unfinished.unlink(missing_ok=True)

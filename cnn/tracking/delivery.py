@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 _WINDOW = 400  # events looked at together; ten figures an epoch keep a batch under MLflow's 1,000 metrics
 _POLL_S = 0.5  # another process may have said something
-_GATHER_S = 0.05
+_GATHER_S = 0.5  # fewer and larger batches: a delivery takes processor time from the trials
 _LONGEST_WAIT_S = 30.0
 
 

@@ -61,6 +61,9 @@ class MlflowTracker:
         if self._delivery.close():
             self._spool.close()
 
+    def unended(self) -> tuple[str, ...]:
+        return self._spool.unended(self._destination)
+
     def open_runs(self, experiment: str) -> tuple[str, ...]:
         return self._reading().open_runs(experiment)
 

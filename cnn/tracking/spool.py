@@ -142,6 +142,14 @@ class Spool:
         )
         return _event(rows[0]) if rows else None
 
+    def unended(self, destination: str) -> tuple[str, ...]:
+        """Keys of the runs that were begun here and not ended since, sorted; known without asking a server."""
+        rows = self._rows(
+            "SELECT run, kind, MAX(id) FROM events WHERE destination = ? AND kind IN ('start', 'end') GROUP BY run",
+            (destination,),
+        )
+        return tuple(sorted(run for run, kind, _ in rows if kind == "start"))
+
     def delivered(self, events: Sequence[Event]) -> None:
         """Mark events as taken by the server; their file copies go."""
         self._mark([event.id for event in events], "delivered", "")

@@ -3,38 +3,33 @@
 Both arms train one epoch after another and score the validation set; ours scores the clean training sample as well, and
 writes a checkpoint an epoch. The first epoch of each is the warm-up and is printed apart: it holds the tracing.
 
-    python tests/benchmarks/bench_fit.py [RECIPE ...] [--images 2560] [--epochs 5] [--rounds 3] [--threads 2]
+    python tests/benchmarks/bench_fit.py [RECIPE ...] [--images 2560] [--epochs 4] [--rounds 3] [--threads 2]
 """
 
 import argparse
-import os
-import platform
-import statistics
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from figures import print_arms, print_head, print_ratio
 
-from cnn.runtime import configure_process
+from cnn.runtime import configure_process, cpu_count_available
 
 VALIDATION_FRACTION = 0.1
 
 
 def main():
-    words = argparse.ArgumentParser()
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("recipes", nargs="*", default=["tutorial_basic", "tutorial_improved"])
-    words.add_argument("--images", type=int, default=2560)
-    words.add_argument("--epochs", type=int, default=5)
-    words.add_argument("--rounds", type=int, default=3)
-    words.add_argument("--threads", type=int, default=os.cpu_count())
+    words.add_argument("--images", type=int, default=2560, help="an epoch")
+    words.add_argument("--epochs", type=int, default=4, help="a round, its warm-up included; 2 or more")
+    words.add_argument("--rounds", type=int, default=3, help="of each arm, in turns")
+    words.add_argument("--threads", type=int, default=cpu_count_available())
     given = words.parse_args()
     configure_process(threads=given.threads)
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, {given.threads} threads, load {os.getloadavg()[0]:.1f};",
-        end=" ",
-    )
-    print(f"{given.images} random images of 32 x 32 x 3, n = {given.rounds} rounds of {given.epochs} epochs")
+    print_head("training speed, ours and plain Keras")
+    print(f"{given.threads} threads, {given.images} random images of 32 x 32 x 3, {given.rounds} rounds an arm")
     for name in given.recipes:
         _compare(name, given)
 
@@ -49,15 +44,16 @@ def _compare(name, given):
     for number in range(given.rounds):
         for arm in sorted(arms, reverse=bool(number % 2)):  # so that neither always has the warm machine
             seconds[arm].append(arms[arm](recipe, train, validation))
-    for arm, rounds in seconds.items():
-        rates = [given.images / second for round_ in rounds for second in round_[1:]]
-        first = statistics.median(round_[0] for round_ in rounds)
-        print(
-            f"{name:18} {arm:6} median {statistics.median(rates):7.0f} images/s"
-            f"  spread {min(rates):.0f} to {max(rates):.0f}  n {len(rates)}  first epoch {first:.2f} s"
-        )
-    paired = [sum(k[1:]) / sum(o[1:]) for o, k in zip(seconds["ours"], seconds["keras"], strict=True)]
-    print(f"{name:18} keras / ours, seconds of a round: median {statistics.median(paired):.2f}, all {_text(paired)}")
+    print(f"\n-- {name}")
+    rates = {
+        arm: [given.images / second for round_ in rounds for second in round_[1:]] for arm, rounds in seconds.items()
+    }
+    print_arms("images/s, by epoch", rates)
+    print_arms(
+        "s, first epoch and building", {arm: [round_[0] for round_ in rounds] for arm, rounds in seconds.items()}
+    )
+    warm = {arm: [sum(round_[1:]) for round_ in rounds] for arm, rounds in seconds.items()}
+    print_ratio("images/s, ours / keras", warm["keras"], warm["ours"])
 
 
 def _ours(recipe, train, validation):
@@ -113,10 +109,6 @@ def _head():
     from cnn.records import Head
 
     return Head(class_names=tuple("0123456789"))
-
-
-def _text(ratios):
-    return " ".join(f"{ratio:.2f}" for ratio in ratios)
 
 
 if __name__ == "__main__":

@@ -109,3 +109,19 @@ def test_kept_files_are_checked(spool, tmp_path):
         spool.kept_file(digest)
     spool.delivered(spool.waiting(HERE, 10))
     assert not list(spool.files.iterdir())
+
+
+def test_runs_that_were_begun_and_not_ended_are_known_without_a_server(tmp_path):
+    spool = Spool(tmp_path)
+    for run in ("a", "b", "c"):
+        spool.append("uri", run, Kind.START, {"name": run})
+    spool.append("uri", "a", Kind.END, {"state": "FINISHED"})
+    spool.append("uri", "b", Kind.END, {"state": "KILLED"})
+    spool.append("uri", "b", Kind.START, {"name": "b"})
+    # One has ended, one has gone on after its end, one was never ended; another address has none.
+    assert spool.unended("uri") == ("b", "c")
+    assert spool.unended("elsewhere") == ()
+    # Delivery changes nothing about it.
+    spool.delivered(spool.waiting("uri", 100))
+    assert spool.unended("uri") == ("b", "c")
+    spool.close()
