@@ -1,6 +1,7 @@
 """The errors a user can see.
 
     CnnError
+    ├── Interrupted              told to stop: exit code 130, and the same command goes on
     └── UserError                one clear line and exit code 2, never a traceback
         ├── ConfigError          params.yaml, --set, a CNN_ setting, a recipe file
         ├── SpaceError           a search space or engine that cannot work
@@ -16,6 +17,10 @@ Whatever is not a `UserError` is a fault of ours and keeps its traceback.
 
 class CnnError(Exception):
     """Root of all errors this package raises on purpose."""
+
+
+class Interrupted(CnnError):
+    """The search was told to stop; the next start goes on with it."""
 
 
 class UserError(CnnError):

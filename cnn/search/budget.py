@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from cnn.config.params import BudgetParams
 from cnn.records import Cost
 
+_RESERVE = 1.25  # finalists are the better trials, and better networks are often the slower ones
+
 
 class Budget:
     """Trials, minutes on the clock and minutes of processor time; whichever ends first.
@@ -63,9 +65,10 @@ class Budget:
         wall, cpu = self._expected(costs)
         n_reserved = self._n_final_runs
         left, cpu_left = self.left_s(), self._cpu_left_s(costs)
-        fits_clock = left is None or wall * (1 + -(-n_reserved // self._n_workers)) <= left
+        turns = 1 + _RESERVE * -(-n_reserved // self._n_workers)
+        fits_clock = left is None or wall * turns <= left
         growing = sum(max(0.0, cpu - cost.cpu_s) for cost in running.values())
-        fits_cpu = cpu_left is None or growing + cpu * (1 + n_reserved) <= cpu_left
+        fits_cpu = cpu_left is None or growing + cpu * (1 + _RESERVE * n_reserved) <= cpu_left
         return fits_clock and fits_cpu
 
     def _expected(self, costs: Sequence[Cost]) -> tuple[float, float]:

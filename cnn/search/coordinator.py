@@ -9,13 +9,14 @@ Each step is written to the ledger before the next one depends on it:
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
 from cnn.config.params import SearchParams
 from cnn.config.reading import recipe_with
 from cnn.config.recipe import Recipe
-from cnn.errors import CnnError, SpaceError
+from cnn.errors import Interrupted, SpaceError
 from cnn.records import Cost, Curve, Outcome, Proposal, TrialState
 from cnn.runtime import derived_seed
 from cnn.search.budget import Budget
@@ -32,10 +33,6 @@ log = logging.getLogger(__name__)
 
 _DEATHS = 2  # a trial that kills its worker so often has failed
 _GRACE_S = 60.0  # how long after the budget's end a job may take to finish its epoch
-
-
-class Interrupted(CnnError):
-    """The search was told to stop; the next start goes on with it."""
 
 
 class Coordinator:
@@ -80,6 +77,8 @@ class Coordinator:
         self._repeat_untold()
         self._drive(self._next_trial)
         self._drive(self._next_repeat)
+        self._logbook.wait()
+        self._note_heard()
         return self._winner()
 
     def _repeat_untold(self) -> None:
@@ -87,7 +86,10 @@ class Coordinator:
         for row in self._rows.values():
             if row.outcome is not None and not row.told:
                 self._logbook.repeat(row.id, self.recipe(row).model_dump(mode="json"), row.seed, row.outcome)
-                self._ledger.told(row.id)
+
+    def _note_heard(self) -> None:
+        for job in self._logbook.heard():
+            self._ledger.told(job)
 
     def interrupt(self) -> None:
         """Have `run` end soon. Safe in a signal handler."""
@@ -97,20 +99,21 @@ class Coordinator:
 
     def _drive(self, next_job: Callable[[], JobId | None]) -> None:
         """Keep the executor busy until there is no next job and none under way."""
-        unfinished = [row for row in self._rows.values() if row.outcome is None]
-        for row in unfinished:
-            self._submit(row)
+        unfinished = deque(job for job, row in self._rows.items() if row.outcome is None)
         while True:
-            while self._executor.n_free() and (job := next_job()) is not None:
+            # there may be fewer slots than when the search was cut off
+            while self._executor.n_free() and (job := unfinished.popleft() if unfinished else next_job()) is not None:
                 self._submit(self._rows[job])
             self._screen.show(self._progress())
             if not self._running:
                 return
             for event in self._executor.poll(0.5):
                 self._handle(event)
+            self._note_heard()
             self._watch_clock()
             if self._interrupted:
                 self._logbook.interrupt(list(self._running))
+                self._note_heard()
                 raise Interrupted(self._study.name)
 
     def _next_trial(self) -> JobId | None:
@@ -193,7 +196,6 @@ class Coordinator:
         self._ledger.finish(job, outcome, elapsed_s=self._budget.elapsed_s(), engine_state=engine_state)
         self._rows[job] = replace(row, outcome=outcome, cost=outcome.cost)
         self._logbook.end(job, outcome)
-        self._ledger.told(job)
         self._screen.ended(job, outcome)
         self._forget(job)
 
@@ -241,6 +243,7 @@ class Coordinator:
         received = (
             f"{len(self._rows)} trials and none with a model ({'; '.join(reasons[:3]) or 'the budget is too small'})"
         )
+        self._logbook.fail(received)
         raise SpaceError("search", received=received, expected="at least one", change="edit search in params.yaml")
 
     def _progress(self) -> Progress:

@@ -7,6 +7,7 @@ again with fresh seeds, and the mean of these fresh runs decides: the run that m
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from cnn.records import Outcome, TrialState
 from cnn.search.job import JobId
@@ -32,6 +33,11 @@ class Standing:
         return statistics.fmean(self.fresh_scores) if self.fresh_scores else self.score
 
     @property
+    def mean_of_all(self) -> float:
+        """Mean of all runs, the lucky one included."""
+        return statistics.fmean((self.score, *self.fresh_scores))
+
+    @property
     def spread(self) -> float:
         """Sample standard deviation over all runs; 0 for a single one."""
         return statistics.stdev((self.score, *self.fresh_scores)) if self.fresh_scores else 0.0
@@ -40,21 +46,25 @@ class Standing:
 def finalists(trials: Sequence[LedgerRow], n: int) -> list[LedgerRow]:
     """The `n` completed trials with the best score; among equals the earlier one. Pruned ones if none completed."""
     scored = [row for row in trials if _score(row) is not None]
-    completed = [row for row in scored if row.outcome and row.outcome.state is TrialState.COMPLETED]
+    completed = [row for row in scored if _completed(row)]
     return sorted(completed or scored, key=lambda row: (-(_score(row) or 0.0), row.id.number))[:n]
 
 
 def standings(rows: Sequence[LedgerRow], n: int) -> list[Standing]:
-    """The finalists with their runs, best mean first; those without a fresh run come last.
+    """The finalists with their runs, best first: by the mean of their fresh runs when each has one.
 
-    A repeat that failed counts as no run: its reason stands in the ledger.
+    When the budget ended before that, by the mean of all their runs: an unconfirmed finalist is then taken at its word,
+    rather than beaten by a weaker one that happened to be confirmed. A fresh run that failed or was cut off does not
+    count.
     """
     chosen = []
     for row in finalists([row for row in rows if row.id.repeat == 0], n):
         repeats = [other for other in rows if other.id.number == row.id.number and other.id.repeat > 0]
-        fresh = tuple(score for run in repeats if (score := _score(run)) is not None)
+        fresh = tuple(score for run in repeats if _completed(run) and (score := _score(run)) is not None)
         chosen.append(Standing(row=row, score=_score(row) or 0.0, fresh_scores=fresh))
-    return sorted(chosen, key=lambda standing: (not standing.fresh_scores, -standing.mean, standing.row.id.number))
+    confirmed = all(standing.fresh_scores for standing in chosen)
+    figure = attrgetter("mean" if confirmed else "mean_of_all")
+    return sorted(chosen, key=lambda standing: (-figure(standing), standing.row.id.number))
 
 
 def pending_repeats(rows: Sequence[LedgerRow], n: int, n_seeds: int) -> list[JobId]:
@@ -68,3 +78,7 @@ def pending_repeats(rows: Sequence[LedgerRow], n: int, n_seeds: int) -> list[Job
 def _score(row: LedgerRow) -> float | None:
     outcome: Outcome | None = row.outcome
     return None if outcome is None else outcome.score
+
+
+def _completed(row: LedgerRow) -> bool:
+    return row.outcome is not None and row.outcome.state is TrialState.COMPLETED

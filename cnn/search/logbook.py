@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from cnn.records import Curve, EpochRow, Lineage, Outcome, Scalar, TrialState, best_row
@@ -62,6 +63,12 @@ def end_figures(curve: Curve) -> dict[str, float]:
     }
 
 
+def outcome_figures(outcome: Outcome) -> dict[str, float]:
+    """The end figures of a run and what it cost. Said from one place, so that saying them again changes nothing."""
+    cost = {"cost_wall_s": outcome.cost.wall_s, "cost_cpu_s": outcome.cost.cpu_s}
+    return end_figures(outcome.curve) | cost
+
+
 class Logbook:
     """Writes a search into a tracker.
 
@@ -82,11 +89,12 @@ class Logbook:
         self._tracker, self._study, self._tags = tracker, study, dict(tags)
         self._draw, self._scratch = draw, scratch
         self._artist = ThreadPoolExecutor(1)  # a picture takes longer than an epoch may wait
+        self._heard: SimpleQueue[JobId] = SimpleQueue()
 
     def open(self, params: Mapping[str, Scalar]) -> None:
         """The search begins, or goes on."""
         tags = self._tags | {"role": "search", "state": "running"}
-        self._tracker.start(Run(key=self._study, name=self._study, params=params, tags=tags))
+        self._start(Run(key=self._study, name=self._study, params=params, tags=tags))
 
     def begin(self, job: JobId, recipe: Mapping[str, Any], seed: int) -> None:
         """A job begins, or goes on."""
@@ -94,7 +102,7 @@ class Logbook:
         name = f"trial {job.number}" if job.repeat == 0 else f"trial {job.number}, fresh seed {job.repeat}"
         tags = self._tags | {"role": role, "trial": str(job.number), "state": "running"}
         params = flat(recipe) | {"seed": seed}
-        self._tracker.start(Run(key=run_key(self._study, job), name=name, parent=self._study, params=params, tags=tags))
+        self._start(Run(key=run_key(self._study, job), name=name, parent=self._study, params=params, tags=tags))
 
     def epoch(self, job: JobId, row: EpochRow) -> None:
         """A job finished an epoch."""
@@ -103,12 +111,10 @@ class Logbook:
     def end(self, job: JobId, outcome: Outcome) -> None:
         """A job is over."""
         key = run_key(self._study, job)
-        cost = {"cost_wall_s": outcome.cost.wall_s, "cost_cpu_s": outcome.cost.cpu_s}
-        self._tracker.log_figures(key, end_figures(outcome.curve) | cost)
+        self._tracker.log_figures(key, outcome_figures(outcome))
         self._tracker.set_tags(key, {"state": outcome.state.value, "reason": outcome.reason})
         self._tracker.end(key, RUN_STATES[outcome.state])
-        if outcome.curve:
-            self._artist.submit(self._picture, key, outcome, f"{self._study}, trial {job}: {outcome.state.value}")
+        self._artist.submit(self._picture, job, outcome)
 
     def repeat(self, job: JobId, recipe: Mapping[str, Any], seed: int, outcome: Outcome) -> None:
         """Say all of a job that is over once more, for a tracker that may have missed its end."""
@@ -122,6 +128,12 @@ class Logbook:
         for key in (*(run_key(self._study, job) for job in jobs), self._study):
             self._tracker.set_tags(key, {"state": "interrupted"})
             self._tracker.end(key, RunState.KILLED)
+        self.wait()
+
+    def fail(self, reason: str) -> None:
+        """The search has no winner."""
+        self._tracker.set_tags(self._study, {"state": "failed", "reason": reason})
+        self._tracker.end(self._study, RunState.FAILED)
 
     def close(self, winner: Standing, figures: Mapping[str, float], files: list[Path]) -> None:
         """The search has a winner."""
@@ -132,17 +144,27 @@ class Logbook:
             self._tracker.log_file(self._study, path)
         self._tracker.end(self._study, RunState.FINISHED)
 
+    def heard(self) -> list[JobId]:
+        """The ended jobs that the tracker has heard all of, pictures included, since this was last asked."""
+        return [self._heard.get() for _ in range(self._heard.qsize())]
+
     def wait(self) -> None:
         """Until all pictures are drawn and handed over."""
         self._artist.shutdown()
 
-    def _picture(self, key: str, outcome: Outcome, title: str) -> None:
+    def _start(self, run: Run) -> None:
+        self._tracker.start(run)
+        self._tracker.set_tags(run.key, {"state": "running"})  # one that goes on still has the tag of its interruption
+
+    def _picture(self, job: JobId, outcome: Outcome) -> None:
         picture = self._scratch / "curve.png"
         try:
-            self._draw(outcome.curve, picture, title)
-            self._tracker.log_file(key, picture)
+            if outcome.curve:
+                self._draw(outcome.curve, picture, f"{self._study}, trial {job}: {outcome.state.value}")
+                self._tracker.log_file(run_key(self._study, job), picture)
         except Exception:  # a picture is never a reason to lose a search
-            log.exception("no picture of %s", key)
+            log.exception("no picture of trial %s", job)
+        self._heard.put(job)
 
 
 def _text(value: object) -> str:

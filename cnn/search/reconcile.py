@@ -5,40 +5,48 @@ is not is ended: with its outcome where the study's ledger has one, as interrupt
 as killed otherwise.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
 
+from cnn.errors import IntegrityError
 from cnn.records import Outcome
 from cnn.search.ledger import Ledger
-from cnn.search.logbook import RUN_STATES, end_figures
+from cnn.search.logbook import RUN_STATES, outcome_figures
 from cnn.search.study import is_busy
-from cnn.tracking.tracker import RunReader, RunState, Tracker
+from cnn.tracking.tracker import ReadableTracker, RunState, Tracker
 
 
-class _TrackerAndReader(Tracker, RunReader, Protocol):
-    pass
-
-
-def reconcile(studies: Path, tracker: _TrackerAndReader, experiment: str, *, timeout_s: float = 60.0) -> list[str]:
-    """End the runs of an experiment that are shown as running and are not.
+def reconcile(studies: Path, tracker: ReadableTracker, experiment: str, *, timeout_s: float = 60.0) -> list[str]:
+    """Ask the tracker's server which runs of an experiment it shows as running, and end those that are not.
 
     Args:
         timeout_s: How long to wait for what the spool still holds; what it holds is part of the truth.
 
     Returns:
-        A sentence for each run that was ended; empty when all ledgers agree.
+        A sentence for each run that was ended and each ledger that is damaged; empty when all ledgers agree.
     """
     tracker.flush(timeout_s)
+    said = end_dead(studies, tracker, tracker.open_runs(experiment))
+    if said:
+        tracker.flush(timeout_s)
+    return said
+
+
+def end_dead(studies: Path, tracker: Tracker, keys: Iterable[str]) -> list[str]:
+    """End those of these runs that no process works on; a sentence for each."""
     ledgers: dict[str, dict[str, Outcome]] = {}
     said = []
-    for key in tracker.open_runs(experiment):
+    for key in keys:
         study, _, job = key.partition("/")
         if is_busy(studies / study):
             continue
-        ledgers.setdefault(study, _outcomes(studies / study))
+        if study not in ledgers:
+            try:
+                ledgers[study] = _outcomes(studies / study)
+            except IntegrityError as error:  # one damaged study is no reason to leave the others as they are
+                ledgers[study] = {}
+                said.append(str(error))
         said.append(_end(tracker, key, ledgers[study].get(job)))
-    if said:
-        tracker.flush(timeout_s)
     return said
 
 
@@ -54,7 +62,7 @@ def _end(tracker: Tracker, key: str, outcome: Outcome | None) -> str:
         tracker.set_tags(key, {"state": "interrupted"})
         tracker.end(key, RunState.KILLED)
         return f"run {key} was left running: closed as interrupted; the next start goes on with it"
-    tracker.log_figures(key, end_figures(outcome.curve))
+    tracker.log_figures(key, outcome_figures(outcome))
     tracker.set_tags(key, {"state": outcome.state.value, "reason": outcome.reason})
     tracker.end(key, RUN_STATES[outcome.state])
     return f"run {key} was left running: closed as {outcome.state.value}, as its study's ledger says"

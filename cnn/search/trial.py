@@ -22,6 +22,7 @@ class Trainer:
     """
 
     def __init__(self, setup: WorkerSetup) -> None:
+        import cnn.training.fit  # noqa: F401 - now, that no trial be charged for it
         from cnn.data.splits import stratified_subset
 
         prepared = read_prepared(setup.data)

@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,11 @@ class Inbox:
         return self._answers.get()
 
     def _listen(self, connection: socket.socket) -> None:
-        with connection.makefile("rb") as lines:
+        # the line's end, or a reset when the coordinator has gone without hearing our last words
+        with suppress(OSError), connection.makefile("rb") as lines:
             for line in lines:
                 self._hear(json.loads(line))
-        os._exit(0)  # end of file: the coordinator is gone
+        os._exit(0)
 
     def _hear(self, word: Mapping[str, Any]) -> None:
         if "stop" in word:

@@ -40,7 +40,7 @@ def search(
         SpaceError: The space or the engine cannot work, or no trial brought a model.
         Interrupted: Ctrl-C; the next call goes on.
     """
-    from cnn.data.store import read_prepared
+    from cnn.data.store import open_training, read_prepared
     from cnn.lineage import read_lineage
     from cnn.search.budget import Budget
     from cnn.search.coordinator import Coordinator
@@ -51,6 +51,7 @@ def search(
     from cnn.search.study import open_study
 
     prepared = read_prepared(data)
+    open_training(prepared)  # a flipped byte is refused here, not by one worker after the other
     base = read_recipe(params.search.recipe)
     space = Space(params.search.space)
     space.check(base)
@@ -90,7 +91,6 @@ def search(
         rows = study.ledger.rows()
         files = write_results(out, winner, coordinator.recipe(winner.row), rows, study=study.name, engine=engine)
         logbook.close(winner, totals(rows), files)
-        logbook.wait()
         study.finish()
     return winner
 

@@ -1,8 +1,11 @@
 """A small project on the digits, as a person would have it: its own folder, its own CNN_HOME."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +14,8 @@ from ruamel.yaml import YAML
 
 from cnn.config.environment import Environment
 from cnn.config.reading import read_params
+from cnn.search.ledger import Ledger
+from cnn.search.study import study_names
 from cnn.steps.prepare import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +78,101 @@ class Project:
         output, _ = process.communicate(timeout=600)
         return process.returncode, output
 
+    # ---- what a search has left
+
+    @property
+    def study(self):
+        """The name of its only study."""
+        (name,) = study_names(self.environment.studies)
+        return name
+
+    @property
+    def study_folder(self):
+        return self.environment.studies / self.study
+
+    def ledger(self):
+        """All runs, as the ledger has them."""
+        with Ledger(self.study_folder / "ledger.db") as ledger:
+            return ledger.rows()
+
+    def curves(self):
+        """The curve of each run, without its times."""
+        return {str(row.id): untimed(row.outcome.curve) for row in self.ledger() if row.outcome}
+
+    @property
+    def mlflow(self):
+        return self.home / "mlflow.db"
+
+    def n_events(self):
+        """How often a run of its study has begun or ended, read beside a search that may be writing."""
+        for ledger in self.environment.studies.glob("*/ledger.db"):
+            with suppress(sqlite3.OperationalError):  # no tables yet
+                return rows_of(ledger, "SELECT COUNT(*) + COUNT(outcome) FROM runs")[0][0]
+        return 0
+
+    def check_tracked(self, database):
+        """MLflow's database says what the ledger says: nothing lost, nothing doubled, nothing left open."""
+        check_tracked(self, database)
+
+    def run_states(self):
+        """How many of MLflow's runs there are in each state."""
+        return dict(rows_of(self.mlflow, "SELECT status, COUNT(*) FROM runs GROUP BY status"))
+
+    def output(self, name):
+        return (self.folder / "outputs" / "search" / name).read_bytes()
+
+
+def untimed(curve):
+    """A curve's figures, apart from the seconds."""
+    return [{name: figure for name, figure in row.figures().items() if name != "seconds"} for row in curve]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A search that nobody disturbed."""
+
+    project: Project
+    winner: bytes
+    leaderboard: bytes
+    curves: dict
+    seconds: float
+
+
+def rows_of(database, query):
+    """What a query finds in an sqlite file that others may be writing."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as db:
+        return db.execute(query).fetchall()
+
+
+def check_tracked(project, database):
+    runs = rows_of(database, "SELECT value, status FROM tags JOIN runs USING (run_uuid) WHERE key = 'cnn.key'")
+    expected = {f"{project.study}/{row.id}": row.outcome for row in project.ledger()}
+    # One run a key: no doubles, no others.
+    assert sorted(key for key, _ in runs) == sorted([project.study, *expected])
+    # Each ended as the ledger says, the search itself as finished.
+    ends = {key: "FAILED" if outcome.state == "failed" else "FINISHED" for key, outcome in expected.items()}
+    assert dict(runs) == ends | {project.study: "FINISHED"}
+    # One value a step; only the machine's samples begin again at 0 with each start.
+    doubled = rows_of(
+        database,
+        "SELECT key, step FROM metrics WHERE key NOT LIKE 'system/%' GROUP BY run_uuid, key, step HAVING COUNT(*) > 1",
+    )
+    assert doubled == []
+    query = (
+        "SELECT tags.value, metrics.step, metrics.key, metrics.value FROM metrics JOIN tags USING (run_uuid)"
+        " WHERE tags.key = 'cnn.key' AND metrics.key IN ('val_accuracy', 'gap_loss', 'learning_rate', 'train_loss')"
+    )
+    figures = {(key, step, name): value for key, step, name, value in rows_of(database, query)}
+    # Every epoch of every curve is there, with its figures.
+    assert figures == {
+        (key, row.epoch, name): row.figures()[name]
+        for key, outcome in expected.items()
+        for row in outcome.curve
+        for name in ("val_accuracy", "gap_loss", "learning_rate", "train_loss")
+    }
+    # Nothing waits in the spool, and nothing was refused.
+    assert rows_of(project.home / "spool.db", "SELECT run, kind, note FROM events WHERE state != 'delivered'") == []
+
 
 def write_project(folder, home, search=None):
     """A project whose search section is `SEARCH` with some keys replaced."""
@@ -90,6 +190,12 @@ def write_project(folder, home, search=None):
 
 
 @pytest.fixture(scope="session")
+def new_project():
+    """`write_project`, for fixtures that outlive a test."""
+    return write_project
+
+
+@pytest.fixture(scope="session")
 def prepared(tmp_path_factory):
     """The digits, prepared once: a folder to read from, never to write to."""
     folder = tmp_path_factory.mktemp("digits")
@@ -100,7 +206,48 @@ def prepared(tmp_path_factory):
 @pytest.fixture
 def project(tmp_path, prepared):
     """A project with prepared data."""
-    made = write_project(tmp_path / "project", tmp_path / "home")
-    (made.folder / "data").mkdir()
-    (made.folder / "data" / "prepared").symlink_to(prepared)
-    return made
+    return with_data(write_project(tmp_path / "project", tmp_path / "home"), prepared)
+
+
+def with_data(project, prepared):
+    """The project, its prepared data a link to the session's."""
+    (project.folder / "data").mkdir()
+    (project.folder / "data" / "prepared").symlink_to(prepared)
+    return project
+
+
+UNDISTURBED = {
+    "engine": "optuna",
+    "sampler": "tpe",
+    "pruner": "hyperband",
+    "budget": {"trials": 6, "minutes": None, "cpu_minutes": None, "epochs": 4},
+    "finalists": 2,
+    "finalist_seeds": 1,
+    "workers": 1,
+}
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory, prepared):
+    """What `UNDISTURBED` finds; searches that are disturbed must find the same."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    made = with_data(write_project(folder / "project", folder / "home", UNDISTURBED), prepared)
+    begun = time.monotonic()
+    code, said = made.run("search")
+    # It ended well.
+    assert code == 0, said
+    seconds = time.monotonic() - begun
+    made.check_tracked(made.mlflow)
+    return Reference(
+        project=made,
+        winner=made.output("winner.yaml"),
+        leaderboard=made.output("leaderboard.csv"),
+        curves=made.curves(),
+        seconds=seconds,
+    )
+
+
+@pytest.fixture
+def disturbed(tmp_path, prepared):
+    """A project that would find what `reference` has found, if nobody disturbed it."""
+    return with_data(write_project(tmp_path / "project", tmp_path / "home", UNDISTURBED), prepared)

@@ -1,6 +1,5 @@
 """The best of many looks better than it is: fresh seeds decide."""
 
-from dataclasses import replace
 
 from cnn.records import Cost, EpochRow, Outcome, Proposal, TrialState
 from cnn.search.finalists import finalists, pending_repeats, standings
@@ -64,7 +63,14 @@ def test_the_mean_of_the_fresh_runs_decides():
     assert second.spread > best.spread > 0
 
 
-def test_a_finalist_without_a_fresh_run_comes_last():
-    rows = [*TRIALS, replace(run(1, 0.0, repeat=1), outcome=None), run(2, 0.6, repeat=1)]
-    # An unconfirmed 0.9 counts less than a confirmed 0.6.
-    assert [standing.row.id.number for standing in standings(rows, 2)] == [2, 1]
+def test_without_a_fresh_run_for_each_all_runs_count():
+    rows = [*TRIALS, run(1, 0.0, repeat=1, state=TrialState.FAILED), run(2, 0.6, repeat=1)]
+    # Trial 1 has no fresh run, so its 0.9 is taken at its word, against 0.8 and 0.6 of trial 2.
+    assert [standing.row.id.number for standing in standings(rows, 2)] == [1, 2]
+
+
+def test_a_run_that_was_cut_off_confirms_nothing():
+    rows = [*TRIALS, run(1, 0.2, repeat=1, state=TrialState.PRUNED), run(2, 0.79, repeat=1)]
+    # The budget ended in the middle of trial 1's fresh run: its 0.2 says nothing about the recipe.
+    assert standings(rows, 2)[0].fresh_scores == ()
+    assert standings(rows, 2)[0].row.id.number == 1

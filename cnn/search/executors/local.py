@@ -53,6 +53,9 @@ class LocalExecutor:
     def submit(self, job: Job) -> None:
         # a worker that is up comes before one that is still importing its framework
         worker = min((worker for worker in self._workers if worker.job is None), key=lambda worker: not worker.ready)
+        if worker.process.poll() is not None:  # it died idle, and nobody has listened to it since
+            self._replace(worker)
+            worker = self._workers[worker.slot]
         worker.job = job.id
         worker.say({"run": job_document(job)})
 
