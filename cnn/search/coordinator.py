@@ -16,7 +16,7 @@ from dataclasses import replace
 from cnn.config.params import SearchParams
 from cnn.config.reading import recipe_with
 from cnn.config.recipe import Recipe
-from cnn.errors import Interrupted, SpaceError
+from cnn.errors import Interrupted, SpaceError, UserError
 from cnn.records import Cost, Curve, Outcome, Proposal, TrialState
 from cnn.runtime import derived_seed
 from cnn.search.budget import Budget
@@ -71,12 +71,17 @@ class Coordinator:
 
         Raises:
             SpaceError: No trial brought a model.
+            StorageError: The ledger or a checkpoint cannot be written.
             Interrupted: `interrupt` was called; what was found is kept, and the next start goes on.
         """
         self._searcher.restore(self._ledger.stored_trials(), self._ledger.read("engine_state"))
         self._repeat_untold()
-        self._drive(self._next_trial)
-        self._drive(self._next_repeat)
+        try:
+            self._drive(self._next_trial)
+            self._drive(self._next_repeat)
+        except UserError:  # of this machine: a full disk, say; the next start goes on
+            self._logbook.interrupt(list(self._running))
+            raise
         self._logbook.wait()
         self._note_heard()
         return self._winner()

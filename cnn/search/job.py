@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cnn.errors import StorageError
 from cnn.records import Cost, EpochRow, Outcome, TrialState, epoch_row
 
 
@@ -75,7 +76,24 @@ class JobLost:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobBlocked:
+    """The machine, and no recipe, keeps a job from being trained: a full disk, a read-only folder."""
+
+    id: JobId
+    subject: str
+    received: str
+    expected: str
+    change: str
+
+    def error(self) -> StorageError:
+        """What the user is told."""
+        return StorageError(self.subject, received=self.received, expected=self.expected, change=self.change)
+
+
 Event = EpochDone | JobEnded | JobLost
+Message = EpochDone | JobEnded | JobBlocked
+"""What a worker says."""
 
 
 def job_document(job: Job) -> dict[str, Any]:
@@ -109,20 +127,25 @@ def outcome_from(document: Mapping[str, Any]) -> Outcome:
     )
 
 
-def encode(event: EpochDone | JobEnded) -> bytes:
-    """An event as one line of JSON."""
-    body: dict[str, Any] = {"id": list(event.id)}
-    if isinstance(event, EpochDone):
-        body |= {"row": asdict(event.row), "cost": asdict(event.cost)}
-    else:
-        body |= {"outcome": outcome_document(event.outcome)}
+def encode(message: Message) -> bytes:
+    """A message as one line of JSON."""
+    body: dict[str, Any] = {"id": list(message.id)}
+    match message:
+        case EpochDone():
+            body |= {"row": asdict(message.row), "cost": asdict(message.cost)}
+        case JobEnded():
+            body |= {"outcome": outcome_document(message.outcome)}
+        case JobBlocked():
+            body |= {"blocked": {name: value for name, value in asdict(message).items() if name != "id"}}
     return json.dumps(body).encode() + b"\n"
 
 
-def decode(line: bytes) -> EpochDone | JobEnded:
-    """The event of a line."""
+def decode(line: bytes) -> Message:
+    """The message of a line."""
     body = json.loads(line)
     job_id = JobId(*body["id"])
+    if "blocked" in body:
+        return JobBlocked(id=job_id, **body["blocked"])
     if "row" in body:
         return EpochDone(id=job_id, row=epoch_row(body["row"]), cost=Cost(**body["cost"]))
     return JobEnded(id=job_id, outcome=outcome_from(body["outcome"]))

@@ -15,10 +15,12 @@ from types import TracebackType
 from typing import Self
 
 from cnn.durable import storage_errors
-from cnn.errors import IntegrityError
+from cnn.errors import IntegrityError, StorageError
 from cnn.records import Cost, Outcome, Proposal, TrialState
 from cnn.search.engines.searcher import StoredTrial
 from cnn.search.job import JobId, outcome_document, outcome_from
+
+_CANNOT_WRITE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS study (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -197,6 +199,9 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
                 raise
+            if error.sqlite_errorcode & 0xFF in _CANNOT_WRITE:  # the low byte is the kind, the rest its detail
+                expected, change = "room and permission to write", "free some space or choose another CNN_HOME"
+                raise StorageError(self.path, received=error, expected=expected, change=change) from error
             raise self._damaged(str(error)) from error
 
     def _damaged(self, found: str) -> IntegrityError:

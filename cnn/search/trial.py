@@ -7,7 +7,7 @@ from collections.abc import Callable
 from cnn.config.reading import validated
 from cnn.config.recipe import Recipe
 from cnn.data.store import Split, open_training, read_prepared
-from cnn.errors import UserError
+from cnn.errors import StorageError, UserError
 from cnn.records import Cost, EpochRow, Head, Outcome, TrialState
 from cnn.search.job import EpochDone, Job, JobEnded, WorkerSetup
 
@@ -38,6 +38,9 @@ class Trainer:
         Args:
             emit: Takes an `EpochDone` an epoch (those of the checkpoint first) and one `JobEnded`.
             stopped: Asked after each epoch; True ends the job as pruned.
+
+        Raises:
+            StorageError: A checkpoint cannot be written.
         """
         meter = _Meter()
         curve: list[EpochRow] = []
@@ -67,6 +70,8 @@ class Trainer:
                 checkpoint=job.folder,
                 on_epoch=on_epoch,
             )
+        except StorageError:
+            raise  # no recipe is to blame for a full disk: the search must stop
         except UserError as error:
             return TrialState.FAILED, str(error)
         except MemoryError:

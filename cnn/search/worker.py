@@ -16,8 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from cnn.durable import storage_errors
+from cnn.errors import StorageError
 from cnn.runtime import configure_process
-from cnn.search.job import EpochDone, Job, JobEnded, WorkerSetup, encode, job_from
+from cnn.search.job import Job, JobBlocked, Message, WorkerSetup, encode, job_from
 
 
 class Inbox:
@@ -59,21 +61,26 @@ def main(descriptor: int, setup: WorkerSetup) -> None:
 
     trainer = Trainer(setup)
 
-    def emit(event: EpochDone | JobEnded) -> None:
-        connection.sendall(encode(event))
+    def emit(message: Message) -> None:
+        connection.sendall(encode(message))
 
     connection.sendall(b'{"ready": true}\n')
     while (job := inbox.next_job()) is not None:
-        with _exclusive(job.folder):
-            trainer.run(job, emit, inbox.stopped)
+        try:
+            with _exclusive(job.folder):
+                trainer.run(job, emit, inbox.stopped)
+        except StorageError as error:
+            said = {name: getattr(error, name) for name in ("subject", "received", "expected", "change")}
+            emit(JobBlocked(id=job.id, **said))
 
 
 class _exclusive:
     """Holds a job's folder: a worker that outlives its coordinator by a moment never writes beside its successor."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / "lock").open("w")
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = (folder / "lock").open("w")
 
     def __enter__(self) -> None:
         fcntl.flock(self._file, fcntl.LOCK_EX)

@@ -3,6 +3,7 @@
 import importlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -44,14 +45,14 @@ class SystemSampler:
         self._thread.join()
 
     def _work(self) -> None:
-        step = 0
         while not self._stop.wait(self._interval_s):
             try:
-                self._tracker.log_figures(self._key, machine_figures() | self._sample_gpus(), step=step)
+                # seconds since 1970: a run that goes on after a kill never uses a step twice
+                figures = machine_figures() | self._sample_gpus()
+                self._tracker.log_figures(self._key, figures, step=int(time.time()))
             except Exception:
                 _log.exception("sampling the machine stopped")
                 return
-            step += 1
 
 
 def machine_figures() -> dict[str, float]:

@@ -12,6 +12,7 @@ from cnn.config.environment import Environment
 from cnn.config.params import Params
 from cnn.config.reading import recipe_with
 from cnn.config.recipe import Recipe
+from cnn.errors import StorageError
 from cnn.records import TrialState
 from cnn.search.executors.inline import InlineExecutor
 from cnn.search.executors.local import LocalExecutor
@@ -147,3 +148,12 @@ def test_a_worker_is_renewed_after_its_share_of_trials(executor, job, tmp_path):
         events_of(executor, replace(job, id=JobId(next(numbers)), folder=tmp_path / f"{k}"))
     # trials_per_worker is 3: within three more trials its process has changed.
     assert executor.pids() != before
+
+
+def test_a_folder_that_cannot_be_written_stops_the_search_and_blames_no_recipe(executor, job, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    executor.submit(replace(job, folder=tmp_path / "file" / "trial"))
+    # The user is told in one line; the trial has no outcome.
+    with pytest.raises(StorageError, match="a file where a folder belongs"):
+        for _ in range(600):
+            assert not executor.poll(0.5)

@@ -1,6 +1,5 @@
 """The best of many looks better than it is: fresh seeds decide."""
 
-
 from cnn.records import Cost, EpochRow, Outcome, Proposal, TrialState
 from cnn.search.finalists import finalists, pending_repeats, standings
 from cnn.search.job import JobId

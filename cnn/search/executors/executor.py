@@ -25,7 +25,11 @@ class Executor(Protocol):
         ...
 
     def poll(self, timeout_s: float) -> list[Event]:
-        """What has happened, after at most `timeout_s` seconds; a job's events come in their order."""
+        """What has happened, after at most `timeout_s` seconds; a job's events come in their order.
+
+        Raises:
+            StorageError: A job's checkpoints cannot be written.
+        """
         ...
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from cnn.errors import CnnError
-from cnn.search.job import Event, Job, JobEnded, JobId, JobLost, WorkerSetup, decode, job_document
+from cnn.search.job import Event, Job, JobBlocked, JobEnded, JobId, JobLost, WorkerSetup, decode, job_document
 
 log = logging.getLogger(__name__)
 
@@ -56,18 +56,15 @@ class LocalExecutor:
         if worker.process.poll() is not None:  # it died idle, and nobody has listened to it since
             self._replace(worker)
             worker = self._workers[worker.slot]
-        worker.job = job.id
-        worker.say({"run": job_document(job)})
+        worker.take(job)
 
     def answer(self, job: JobId, *, stop: bool) -> None:
-        for worker in self._workers:
-            if worker.job == job:
-                worker.say({"stop": stop})
+        for worker in self._working_on(job):
+            worker.say({"stop": stop})
 
     def kill(self, job: JobId) -> None:
-        for worker in self._workers:
-            if worker.job == job:
-                worker.process.kill()
+        for worker in self._working_on(job):
+            worker.process.kill()
 
     def poll(self, timeout_s: float) -> list[Event]:
         events: list[Event] = []
@@ -91,6 +88,9 @@ class LocalExecutor:
 
     # ---- inside
 
+    def _working_on(self, job: JobId) -> "list[_Worker]":
+        return [worker for worker in self._workers if worker.job is not None and worker.job.id == job]
+
     def _start(self, slot: int) -> "_Worker":
         worker = _Worker(slot, self._setup, self._logs / f"worker-{slot}.log")
         self._selector.register(worker.connection, selectors.EVENT_READ, worker)
@@ -103,6 +103,8 @@ class LocalExecutor:
                 self._false_starts = 0
                 continue
             event = decode(line)
+            if isinstance(event, JobBlocked):
+                raise event.error()
             yield event
             if isinstance(event, JobEnded):
                 worker.job = None
@@ -113,8 +115,12 @@ class LocalExecutor:
                     self._replace(worker)
         if worker.gone:
             reason = self._replace(worker)
-            if worker.job is not None:
-                yield JobLost(id=worker.job, reason=reason)
+            if worker.job is None:
+                return
+            if worker.ready:
+                yield JobLost(id=worker.job.id, reason=reason)
+            else:  # it died before it began with the job, which is not to blame
+                self._workers[worker.slot].take(worker.job)
 
     def _replace(self, worker: "_Worker") -> str:
         reason = self._bury(worker)
@@ -141,7 +147,7 @@ class _Worker:
 
     def __init__(self, slot: int, setup: WorkerSetup, log_file: Path) -> None:
         self.slot, self.log_file = slot, log_file
-        self.job: JobId | None = None
+        self.job: Job | None = None
         self.ready = self.gone = False
         self.n_jobs = 0
         self._partial = b""
@@ -157,6 +163,11 @@ class _Worker:
                 env=os.environ | {"PYTHONUNBUFFERED": "1"},
                 start_new_session=True,  # Ctrl-C is the coordinator's to answer
             )
+
+    def take(self, job: Job) -> None:
+        """Work on a job."""
+        self.job = job
+        self.say({"run": job_document(job)})
 
     def say(self, word: dict[str, object]) -> None:
         """Send a word; a worker that has just died is noticed when it is next listened to."""
