@@ -64,7 +64,7 @@ def read_predictions(path: Path, sha256: str) -> Predictions:
     """Predictions as they were written.
 
     Args:
-        sha256: Of the file, as `metrics.json` has it.
+        sha256: Of the file, as `evaluate.json` has it.
 
     Raises:
         IntegrityError: The file is missing, torn or flipped.

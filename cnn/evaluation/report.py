@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
-from cnn.durable import sha256_of, write_sealed, write_text
+from cnn.durable import sha256_of, write_json, write_sealed, write_text
 from cnn.evaluation.metrics import Metrics
 from cnn.evaluation.predictions import Predictions, write_predictions
 from cnn.records import Scalar
@@ -16,12 +16,17 @@ def write_report(
     metrics: Metrics,
     predictions: Predictions,
     class_names: Sequence[str],
-    facts: Mapping[str, Scalar],
+    *,
+    figures: Mapping[str, float],
+    facts: Mapping[str, str],
 ) -> tuple[Path, ...]:
-    """Write everything, `metrics.json` last: where it stands, the rest is complete.
+    """Write everything, the sealed `evaluate.json` last: where it stands, the rest is complete.
+
+    `metrics.json` has the figures alone, for `dvc metrics` and `dvc exp show`.
 
     Args:
-        facts: What else `metrics.json` says, e.g. the candidate's gap and which test images were used.
+        figures: What else counts as a metric, e.g. the candidate's gap.
+        facts: What else `evaluate.json` says, e.g. which test images were used.
 
     Returns:
         The files worth a look: tables and pictures.
@@ -40,7 +45,9 @@ def write_report(
     per_class_picture(metrics, pictures[1])
     write_predictions(out / "predictions.npz", predictions)
     digests = {"predictions_sha256": sha256_of(out / "predictions.npz")}
-    write_sealed(out / "metrics.json", {"n": metrics.n} | metrics.figures() | dict(facts) | digests)
+    numbers = {"n": metrics.n} | metrics.figures() | dict(figures)
+    write_json(out / "metrics.json", numbers)
+    write_sealed(out / "evaluate.json", numbers | dict(facts) | digests)
     return (*tables, *pictures)
 
 

@@ -28,7 +28,7 @@ def evaluate(
     Args:
         data: Folder of the prepared arrays; the only place where its test images are opened.
         trained: What the train step wrote.
-        out: Takes `metrics.json`, `per_class.csv`, `confusion.csv`, their pictures and `predictions.npz`.
+        out: Takes `metrics.json`, `evaluate.json`, `per_class.csv`, `confusion.csv`, their pictures, `predictions.npz`.
 
     Raises:
         IntegrityError: The model or the test images are missing, damaged, or do not belong together.
@@ -54,11 +54,11 @@ def evaluate(
         predictions.labels, predictions.probs, prepared.class_names, confidence=params.evaluate.confidence
     )
     facts = {
-        "gap_at_best": candidate["gap_at_best"],
         "model_sha256": candidate["model_sha256"],
         "test_hash": digest({name: sha256 for name, sha256 in prepared.files.items() if name.startswith("test/")}),
     }
-    files = write_report(out, metrics, predictions, prepared.class_names, facts)
+    figures = {"gap_at_best": candidate["gap_at_best"]}
+    files = write_report(out, metrics, predictions, prepared.class_names, figures=figures, facts=facts)
     tracker.log_figures(candidate["key"], {f"test_{name}": value for name, value in metrics.figures().items()})
     for path in files:
         tracker.log_file(candidate["key"], path, "test")

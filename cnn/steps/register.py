@@ -46,7 +46,7 @@ def register(
     from cnn.tracking.tracker import Run
 
     facts = read_sealed(trained / "train.json")
-    metrics = read_sealed(evaluated / "metrics.json")
+    metrics = read_sealed(evaluated / "evaluate.json")
     check_belongs(trained / "model.keras", evaluated, facts, metrics)
     configure_process(threads=None)
 
@@ -87,7 +87,7 @@ def check_belongs(model: Path, evaluated: Path, candidate: Mapping[str, Any], me
     check_file(evaluated / "predictions.npz", metrics["predictions_sha256"])
     if metrics["model_sha256"] != candidate["model_sha256"]:
         raise IntegrityError(
-            evaluated / "metrics.json",
+            evaluated / "evaluate.json",
             received=f"figures of model {metrics['model_sha256'][:12]}…",
             expected=f"those of {candidate['model_sha256'][:12]}…",
             change="run cnn evaluate",

@@ -118,7 +118,7 @@ def test_the_override_is_true_of_the_file(night, checkout):
 
 
 def test_the_candidate_is_good(night, checkout):
-    metrics = read_sealed(checkout.folder / "outputs/evaluate/metrics.json")
+    metrics = read_sealed(checkout.folder / "outputs/evaluate/evaluate.json")
     # A small network reads digits.
     assert metrics["accuracy"] > 0.9
     # The interval surrounds the figure.

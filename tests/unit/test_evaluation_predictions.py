@@ -1,4 +1,5 @@
 import csv
+import json
 import math
 
 import numpy as np
@@ -21,7 +22,9 @@ def predictions():
 
 def report(folder, predictions):
     metrics = multiclass_metrics(predictions.labels, predictions.probs, NAMES, confidence=0.95)
-    return metrics, write_report(folder, metrics, predictions, NAMES, {"gap_at_best": 0.02, "test_hash": "abc"})
+    return metrics, write_report(
+        folder, metrics, predictions, NAMES, figures={"gap_at_best": 0.02}, facts={"test_hash": "abc"}
+    )
 
 
 def table(path):
@@ -66,11 +69,13 @@ def test_a_flipped_byte_is_named_and_not_used(tmp_path, predictions):
 
 def test_a_report_says_the_same_in_every_file(tmp_path, predictions):
     metrics, files = report(tmp_path, predictions)
-    document = read_sealed(tmp_path / "metrics.json")
+    document = read_sealed(tmp_path / "evaluate.json")
     # The figures are those that were computed.
     assert document["accuracy"] == metrics.accuracy and document["macro_f1"] == metrics.macro_f1
-    # DVC draws numbers: each figure is a finite one.
-    assert all(math.isfinite(document[name]) for name in metrics.figures())
+    figures = json.loads((tmp_path / "metrics.json").read_text())
+    # DVC shows numbers: the file of figures has nothing else, and they are the same.
+    assert all(math.isfinite(figure) for figure in figures.values())
+    assert figures == {name: document[name] for name in figures}
     # The document vouches for the predictions.
     assert read_predictions(tmp_path / "predictions.npz", document["predictions_sha256"]).probs.shape == (50, 3)
     rows = table(tmp_path / "confusion.csv")
@@ -90,5 +95,5 @@ def test_the_same_results_give_the_same_bytes(tmp_path, predictions):
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     # A second `dvc repro` on another day or machine must find nothing changed.
     assert [sha256_of(tmp_path / "a" / name) for name in names] == [sha256_of(tmp_path / "b" / name) for name in names]
-    # All six files took part.
-    assert len(names) == 6
+    # All seven files took part.
+    assert len(names) == 7

@@ -66,7 +66,7 @@ def test_a_candidate_is_measured_on_all_test_images(tmp_path, params, prepared, 
     metrics, tracker = run(params, tmp_path)
     # The person at the terminal reads the same figure.
     assert f"accuracy {metrics.accuracy:.4f}" in capsys.readouterr().out
-    document = read_sealed(tmp_path / "evaluate/metrics.json")
+    document = read_sealed(tmp_path / "evaluate/evaluate.json")
     predictions = read_predictions(tmp_path / "evaluate/predictions.npz", document["predictions_sha256"])
     # Every test image has its prediction, and the prediction is a distribution over the classes.
     assert predictions.probs.shape == (prepared.n_images["test"], 10)
@@ -119,6 +119,6 @@ def test_other_test_images_have_another_hash(tmp_path, params, prepared, trained
     swapped = Split(images=test.images[::-1].copy(), labels=test.labels[::-1].copy())
     describe(trained, write_prepared(tmp_path / "data", digits, splits | {"test": swapped}))
     run(params, tmp_path, out="swapped")
-    first, second = (read_sealed(tmp_path / out / "metrics.json")["test_hash"] for out in ("evaluate", "swapped"))
+    first, second = (read_sealed(tmp_path / out / "evaluate.json")["test_hash"] for out in ("evaluate", "swapped"))
     # Also the order counts: predictions are paired by their place.
     assert first != second

@@ -62,7 +62,7 @@ class House:
         write_sealed(trained / "train.json", facts | {"best_val_accuracy": 0.9, "gap_at_best": 0.01})
         metrics = {"n": N, "accuracy": n_right / N, "gap_at_best": 0.01, "test_hash": test_hash, "model_sha256": sha256}
         metrics |= {"predictions_sha256": sha256_of(evaluated / "predictions.npz")}
-        write_sealed(evaluated / "metrics.json", metrics)
+        write_sealed(evaluated / "evaluate.json", metrics)
         self.tracker.start(Run(key=key, name="candidate"))
 
     def register(self, params):
