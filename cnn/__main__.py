@@ -37,9 +37,10 @@ Overrides = Annotated[
 
 def main() -> None:
     """Run a command; a user's mistake ends in one line and exit code 2."""
-    from cnn.runtime import silence
+    from cnn.runtime import silence, warn_on_screen
 
     silence()
+    warn_on_screen()
     try:
         app()
     except UserError as error:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import StringIO
@@ -29,6 +30,7 @@ _REASONS = {
     errno.EACCES: ("no permission to write", "choose a folder that can be written"),
     errno.EPERM: ("no permission to write", "choose a folder that can be written"),
     errno.ENOTDIR: ("a file where a folder belongs", "choose another folder"),
+    errno.EISDIR: ("a folder where a file belongs", "choose another file"),
     errno.EEXIST: ("a file where a folder belongs", "choose another folder"),
 }
 
@@ -157,11 +159,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def exclusive(path: Path, *, what: str) -> Iterator[None]:
+def exclusive(path: Path, *, what: str, patience_s: float = 2.0) -> Iterator[None]:
     """Hold a lock file while a thing is done that only one process may do; the kernel lets go of it at any death.
 
     Args:
         what: What the holder does, for the error: `a search`.
+        patience_s: How long to try: whoever asks `is_held` holds it for a moment too.
 
     Raises:
         ServiceError: Another process holds it.
@@ -170,12 +173,13 @@ def exclusive(path: Path, *, what: str) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            received = f"{what} under way (process {file.read().strip() or 'unknown'})"
-            raise ServiceError(path.parent, received=received, expected="none", change="wait for it to end") from error
+        deadline = time.monotonic() + patience_s
+        while not _try_lock(file, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                file.seek(0)
+                received = f"{what} under way (process {file.read().strip() or 'unknown'})"
+                raise ServiceError(path.parent, received=received, expected="none", change="wait for it to end")
+            time.sleep(0.05)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -186,9 +190,13 @@ def is_held(path: Path) -> bool:
     """Whether a process holds a lock file now."""
     if not path.exists():
         return False
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    with storage_errors(path), path.open() as file:
+        return not _try_lock(file, fcntl.LOCK_SH)
+
+
+def _try_lock(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

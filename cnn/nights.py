@@ -2,12 +2,14 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from cnn.durable import exclusive, is_held, read_sealed, write_sealed
 from cnn.errors import IntegrityError
+
+_STALE = timedelta(hours=12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +19,8 @@ class Night:
     Args:
         checkout: Folder it runs in.
         began: Local time, ISO 8601.
-        finished: Whether it came to its end.
+        searched: Whether its search is over.
+        finished: Whether it came to its end, good or bad.
         seconds: How long each part took, in the order of running; parts done by an earlier start of it included.
         verdict: What became of the challenger, in a sentence.
         saved: Whether the night is a DVC experiment, in a sentence.
@@ -27,6 +30,7 @@ class Night:
     checkout: str
     params_digest: str
     began: str
+    searched: bool = False
     finished: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     version: str = ""
@@ -67,21 +71,26 @@ class Nights:
         return (self._folder / f"{name}.json").exists()
 
     def open(self, checkout: Path, params_digest: str) -> Night:
-        """The unfinished night of this checkout with these settings, or a new one."""
-        for night in reversed(self.all()):
-            if night.checkout == str(checkout) and not night.finished and not self.runs(night.name):
-                if night.params_digest == params_digest:
-                    return night
-                break
+        """The latest night of this checkout if it can be gone on with, or a new one.
+
+        It can when it is unfinished and had these settings. One that failed after its search is only gone on with for
+        some hours: the next night must search.
+        """
         now = datetime.now().astimezone()
-        return self.write(
-            Night(
-                name=self._free_name(f"night-{now:%Y-%m-%d-%H%M}"),
-                checkout=str(checkout),
-                params_digest=params_digest,
-                began=now.isoformat(timespec="milliseconds"),
+        with exclusive(self._lock("choosing"), what="the start of a night", patience_s=30.0):
+            latest = next((night for night in reversed(self.all()) if night.checkout == str(checkout)), None)
+            if latest and not latest.finished and latest.params_digest == params_digest:
+                if not (latest.searched and now - datetime.fromisoformat(latest.began) > _STALE):
+                    return latest
+                self.write(latest, finished=True, verdict="given up: it failed after its search")
+            return self.write(
+                Night(
+                    name=self._free_name(f"night-{now:%Y-%m-%d-%H%M}"),
+                    checkout=str(checkout),
+                    params_digest=params_digest,
+                    began=now.isoformat(timespec="milliseconds"),
+                )
             )
-        )
 
     def write(self, night: Night, **changes: Any) -> Night:
         """Keep a night's record, with some fields changed; the night as it now stands."""

@@ -38,6 +38,16 @@ def silence() -> None:
         os.environ.setdefault(name, value)
 
 
+def warn_on_screen() -> None:
+    """What our own parts have to say, from warnings up, in one line each, whatever other libraries do to logging."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("cnn: %(message)s"))
+    for name in ("cnn", "flows"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.WARNING)
+
+
 def configure_process(*, threads: int | None, quiet: bool = True) -> None:
     """Settle what TensorFlow reads once in the life of a process, and import it.
 

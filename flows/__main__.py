@@ -8,7 +8,7 @@ from cnn.config.environment import read_environment
 from cnn.config.reading import read_params
 from cnn.durable import storage_errors
 from cnn.errors import UserError
-from cnn.runtime import silence
+from cnn.runtime import silence, warn_on_screen
 from cnn.tracking.server import check_server
 
 
@@ -34,6 +34,7 @@ def main() -> int:
 def _settle_prefect() -> None:
     """Prefect's own database lies with everything else, unless the user's environment says otherwise."""
     silence()
+    warn_on_screen()
     home = read_environment().home / "prefect"
     with storage_errors(home):
         home.mkdir(parents=True, exist_ok=True)

@@ -14,9 +14,11 @@ from cnn import wiring
 from cnn.commands.morning import show_morning
 from cnn.config.environment import Environment, read_environment
 from cnn.config.params import Params
-from cnn.config.reading import PARAMS_FILE, digest, read_params, write_overrides
+from cnn.config.reading import PARAMS_FILE, digest, preset_names, read_params, write_overrides
 from cnn.durable import write_text
+from cnn.errors import ServiceError
 from cnn.nights import Night, Nights
+from cnn.search.study import ended_without_winner, is_busy
 from cnn.steps.promote import Verdict
 from flows import artifacts, stages
 from flows.reconcile import reconcile_all
@@ -33,12 +35,19 @@ def run_night(overrides: Sequence[str]) -> int:
     """
     params, environment, console = read_params(overrides=overrides), read_environment(), Console()
     nights, checkout = Nights(environment.home / "nights"), Path.cwd()
+    stages.check_remote(environment.dvc_remote)
     with nights.in_checkout(checkout):
         if overrides:
             write_text(PARAMS_FILE, write_overrides(PARAMS_FILE, overrides))
         night = nights.open(checkout, digest(params))
+        study = environment.studies / night.name
+        if is_busy(study):
+            received, change = f"the search of {night.name} still under way", "wait for it to end, or end it"
+            raise ServiceError(study, received=received, expected="no process of a killed night", change=change)
         with nights.alive(night.name):
             code = _run(night, environment, console)
+        if ended_without_winner(study):  # going on would only say so again
+            nights.write(nights.read(night.name), finished=True, verdict="no trial brought a model")
     if code == 0:
         show_morning(nights.read(night.name), params, environment, console)
     return code
@@ -68,12 +77,13 @@ def nightly(night: str) -> None:
     with clock.measures("reconcile"):
         reconcile(str(flow_run.id))
     with clock.measures("prepare"):
-        prepare(environment.dvc_remote)
+        prepare(environment.dvc_remote, may_have_changed=params.prepare.path is not None)
     with clock.measures("search"):
         search()
+    clock.note(searched=True)
     artifacts.leaderboard(night)
     with clock.measures("train"):
-        train()
+        train(may_have_changed=params.train.recipe not in ("winner", *preset_names()))
     with clock.measures("evaluate"):
         evaluate()
     with clock.measures("register and promote"):
@@ -93,11 +103,11 @@ def reconcile(flow_run: str) -> None:
 
 
 @task(retries=2, retry_delay_seconds=30, retry_condition_fn=stages.is_no_users_mistake)
-def prepare(remote: str) -> None:
-    """From the DVC remote when it has the data, else from the source."""
-    if remote:
+def prepare(remote: str, *, may_have_changed: bool) -> None:
+    """From the DVC remote when it has the data, else from the source; a user's own file is read anew each night."""
+    if remote and not may_have_changed:
         stages.pull(remote)
-    stages.run_stage("prepare")
+    stages.run_stage("prepare", force=may_have_changed)
 
 
 @task
@@ -107,9 +117,9 @@ def search() -> None:
 
 
 @task
-def train() -> None:
-    """The winner, on all training images."""
-    stages.run_stage("train")
+def train(*, may_have_changed: bool) -> None:
+    """The winner, on all training images; a user's own recipe file is read anew each night."""
+    stages.run_stage("train", force=may_have_changed)
 
 
 @task
@@ -140,9 +150,7 @@ def promote(params: Params, environment: Environment) -> Verdict:
 def save(night: str, remote: str) -> str:
     """The night becomes a DVC experiment of its name, and goes to the remote when there is one."""
     saved = stages.save(night)
-    if remote:
-        stages.push(remote, night)
-    return saved
+    return f"{saved}; {stages.push(remote)}" if remote else saved
 
 
 class _Clock:
@@ -159,6 +167,9 @@ class _Clock:
         finally:
             seconds = self._night.seconds.get(part, 0.0) + time.monotonic() - began
             self._night = self._nights.write(self._night, seconds={**self._night.seconds, part: seconds})
+
+    def note(self, *, searched: bool) -> None:
+        self._night = self._nights.write(self._night, searched=searched)
 
     def finish(self, *, version: str, verdict: Verdict, saved: str) -> None:
         self._nights.write(self._night, finished=True, version=version, verdict=verdict.sentence(), saved=saved)

@@ -4,10 +4,13 @@ import logging
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnn.errors import CnnError
+import psutil
+
+from cnn.errors import CnnError, ConfigError
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State  # noqa: TID251
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _USER_MISTAKE, _INTERRUPTED = 2, 130
+_PATIENCE_S = 60.0
 
 
 class StageError(CnnError):
@@ -60,16 +64,27 @@ def pull(remote: str) -> bool:
     return code == 0
 
 
-def push(remote: str, night: str) -> None:
-    """Send what the night's lock names to a DVC remote.
+def push(remote: str) -> str:
+    """Send what the night's lock names to a DVC remote; a sentence that says whether it got there."""
+    code, complaint = _dvc("push", "--remote", remote, quiet=True)
+    return f"pushed to {remote}" if code == 0 else f"not pushed to {remote}: {complaint}"
+
+
+def check_remote(remote: str) -> None:
+    """A remote that is not configured is told before a night begins.
 
     Raises:
-        StageError: It could not be sent.
+        ConfigError: DVC knows no remote of this name.
     """
-    code, complaint = _dvc("push", "--remote", remote, quiet=True)
-    if code:
-        log.error("dvc push: %s", complaint)
-        raise StageError(f"push of {night}", code)
+    if not remote:
+        return
+    command = [sys.executable, "-m", "dvc", "remote", "list"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    names = [line.split()[0] for line in listed.splitlines() if line.strip()]
+    if remote not in names:
+        expected = f"one of {', '.join(names)}" if names else "a configured remote"
+        change = f"run dvc remote add {remote} PLACE or set CNN_DVC_REMOTE"
+        raise ConfigError("CNN_DVC_REMOTE", received=remote, expected=expected, change=change)
 
 
 def save(night: str) -> str:
@@ -92,17 +107,38 @@ def _dvc(*words: str, quiet: bool = False) -> tuple[int, str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    complaint = ""
-    assert process.stderr is not None
-    if quiet:
-        _, complaint = process.communicate()
-    else:
-        for line in process.stderr:
-            complaint = line if line.strip() else complaint
-            if not line.startswith("ERROR: failed to reproduce"):
-                sys.stderr.write(line)
+    try:
+        complaint = process.communicate()[1] if quiet else _passed_on(process)
+        code = process.wait()
+    except BaseException:
+        _end(process)
+        raise
     lines = [line for line in complaint.strip().splitlines() if line.strip()]
-    return process.wait(), lines[-1].removeprefix("ERROR: ") if lines else ""
+    return code, lines[-1].removeprefix("ERROR: ") if lines else ""
+
+
+def _passed_on(process: "subprocess.Popen[str]") -> str:
+    """The last line of complaint; all of them go to the screen but DVC's own word about a stage that has spoken."""
+    assert process.stderr is not None
+    complaint = ""
+    for line in process.stderr:
+        complaint = line if line.strip() else complaint
+        if not line.startswith("ERROR: failed to reproduce"):
+            sys.stderr.write(line)
+    return complaint
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """The night is told to stop: so is the stage, which ends cleanly by itself, and is waited for."""
+    with suppress(psutil.Error):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            if "cnn.search.worker" not in child.cmdline():  # the search ends its workers
+                child.terminate()
+    try:
+        process.wait(timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _stage_code(complaint: str, code: int) -> int:

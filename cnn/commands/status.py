@@ -147,6 +147,8 @@ def _champion(name: str, environment: Environment, console: Console) -> Renderab
         version = _champion_version(name, environment)
     if version is None:
         return f"no champion of {escape(name)} yet"
+    if not version.is_ours:
+        return f"{escape(name)} version {version.number}, which cnn did not register: nothing is known of it"
     return _facts(_version_facts(version, read_promotions(environment.home / LEDGER)))
 
 

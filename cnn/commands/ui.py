@@ -1,7 +1,6 @@
 """MLflow and optuna-dashboard on this machine, for as long as the command runs."""
 
 import signal
-import sys
 import sysconfig
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from cnn.commands.ports import LOOPBACK, refusal
 from cnn.commands.servers import RunningServer, ServerPlan, running
 from cnn.config.environment import Environment
 from cnn.errors import ConfigError, ServiceError
-from cnn.tracking.server import check_server, sqlite_file
+from cnn.tracking.server import check_server, server_command, sqlite_file
 
 _START_S = 180.0  # as a rule half a minute; a busy machine or a migration takes longer
 _PAUSE_S = 0.3
@@ -59,12 +58,11 @@ def server_plans(environment: Environment, *, mlflow_port: int, optuna_port: int
 def _mlflow_plan(environment: Environment, port: int) -> ServerPlan:
     from cnn.tracking.client import SETTINGS, artifact_root
 
-    words = ["--host", LOOPBACK, "--port", str(port), "--workers", "1"]
     # experiments name the folder of their files: the server reads it there and passes nothing on
     files = ["--no-serve-artifacts", "--default-artifact-root", str(artifact_root(environment))]
     return ServerPlan(
         name="MLflow",
-        command=(sys.executable, "-m", "mlflow", "server", *words, *files),
+        command=server_command(port, *files),
         port=port,
         option="--mlflow-port",
         health="/health",

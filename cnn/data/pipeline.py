@@ -1,4 +1,4 @@
-"""Batches of images for training and for scoring.
+"""Batches of images for training.
 
 Nothing here is drawn from a global generator: the order of an epoch and what happens to each image are functions of
 (seed, epoch, index of the image), whatever the batch size, the threads, or where a run was taken up again.
@@ -66,17 +66,6 @@ class TrainingPipeline:
             .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .prefetch(tf.data.AUTOTUNE)
         )
-
-
-def scoring_dataset(images: Images, labels: Labels, batch_size: int) -> tf.data.Dataset:
-    """The images as they are and in their order: pairs of images (b, h, w, c) uint8 and labels (b,) int32."""
-    images, labels = _tensors(images, labels)
-    return (
-        tf.data.Dataset.range(images.shape[0])
-        .batch(batch_size)
-        .map(lambda indices: (tf.gather(images, indices), tf.gather(labels, indices)))
-        .prefetch(tf.data.AUTOTUNE)
-    )
 
 
 def _tensors(images: Images, labels: Labels) -> tuple[tf.Tensor, tf.Tensor]:

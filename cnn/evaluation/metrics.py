@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from cnn.training.cross_entropy import cross_entropy
+
 Matrix = tuple[tuple[int, ...], ...]
 """A confusion matrix: rows are the actual classes, columns the predicted ones, entries counts of images."""
-
-_SMALLEST_PROB = 1e-7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,17 +111,6 @@ def wilson_interval(n_right: int, n: int, *, confidence: float) -> tuple[float, 
 
     interval = binomtest(n_right, n).proportion_ci(confidence_level=confidence, method="wilson")
     return float(interval.low), float(interval.high)
-
-
-def cross_entropy(labels: Any, probs: Any) -> float:
-    """Mean of -ln p(actual class), p no smaller than 1e-7, as Keras clips it.
-
-    Example:
-        >>> round(cross_entropy(np.array([0, 1]), np.array([[0.5, 0.5], [0.5, 0.5]])), 4)
-        0.6931
-    """
-    actual = np.asarray(probs, dtype=np.float64)[np.arange(len(labels)), labels]
-    return float(-np.log(np.clip(actual, _SMALLEST_PROB, 1.0)).mean())
 
 
 def _checked(labels: Any, probs: Any, n_classes: int) -> tuple[Any, Any]:

@@ -174,9 +174,11 @@ class Coordinator:
 
     def _epoch(self, event: EpochDone) -> None:
         row = self._rows[event.id]
-        self._running[event.id] = event.cost
+        # the epochs of the checkpoint are reported again, and have been paid for
+        spent = replace(event.cost, epochs=max(0, event.cost.epochs - row.cost.epochs))
+        self._running[event.id] = spent
         self._executor.answer(event.id, stop=self._must_stop(event))
-        self._ledger.spend(event.id, row.cost + event.cost, elapsed_s=self._budget.elapsed_s())
+        self._ledger.spend(event.id, row.cost + spent, elapsed_s=self._budget.elapsed_s())
         if event.row.epoch >= len(self._curves[event.id]):  # a resumed job first repeats what its checkpoint holds
             self._curves[event.id] += (event.row,)
         self._logbook.epoch(event.id, event.row)
@@ -187,6 +189,8 @@ class Coordinator:
             self._stop_reasons[event.id] = f"the budget ended at epoch {epoch + 1}"
         elif event.id.repeat == 0 and self._searcher.report(event.id.number, epoch, event.row.val_accuracy):
             self._stop_reasons[event.id] = f"pruned at epoch {epoch + 1}"
+        else:
+            self._stop_reasons.pop(event.id, None)
         return event.id in self._stop_reasons
 
     def _end(self, job: JobId, outcome: Outcome) -> None:
@@ -199,6 +203,7 @@ class Coordinator:
             self._searcher.tell(outcome)
             engine_state = self._searcher.state()
         self._ledger.finish(job, outcome, elapsed_s=self._budget.elapsed_s(), engine_state=engine_state)
+        self._study.discard(job)
         self._rows[job] = replace(row, outcome=outcome, cost=outcome.cost)
         self._logbook.end(job, outcome)
         self._screen.ended(job, outcome)

@@ -7,60 +7,18 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from cnn.records import Curve, EpochRow, Lineage, Outcome, Scalar, TrialState, best_row
+from cnn.records import Curve, EpochRow, Outcome, Scalar
 from cnn.search.finalists import Standing
 from cnn.search.job import JobId
+from cnn.tracking.conventions import RUN_STATES, end_figures, flat
 from cnn.tracking.tracker import Run, RunState, Tracker
 
 log = logging.getLogger(__name__)
-
-RUN_STATES = {
-    TrialState.COMPLETED: RunState.FINISHED,
-    TrialState.PRUNED: RunState.FINISHED,
-    TrialState.FAILED: RunState.FAILED,
-}
 
 
 def run_key(study: str, job: JobId) -> str:
     """The tracker's key of a job's run."""
     return f"{study}/{job}"
-
-
-def lineage_tags(lineage: Lineage) -> dict[str, str]:
-    """Where a run comes from, as tags."""
-    return {
-        "git_revision": lineage.git_revision + ("+changes" if lineage.git_dirty else ""),
-        "data_hash": lineage.data_hash,
-        "params_digest": lineage.params_digest,
-    } | ({"night": lineage.night} if lineage.night else {})
-
-
-def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Scalar]:
-    """A nested document by dotted paths; lists and nulls as text.
-
-    Example:
-        >>> flat({"model": {"filters": 32, "plan": None}})
-        {'model.filters': 32, 'model.plan': 'null'}
-    """
-    values: dict[str, Scalar] = {}
-    for name, value in document.items():
-        if isinstance(value, Mapping):
-            values |= flat(value, f"{prefix}{name}.")
-        else:
-            values[f"{prefix}{name}"] = value if isinstance(value, str | int | float | bool) else _text(value)
-    return values
-
-
-def end_figures(curve: Curve) -> dict[str, float]:
-    """`best_epoch` (from 1), `best_val_accuracy` and `gap_at_best` of a curve; empty for an empty one."""
-    if not curve:
-        return {}
-    best = best_row(curve)
-    return {
-        "best_epoch": float(best.epoch + 1),
-        "best_val_accuracy": best.val_accuracy,
-        "gap_at_best": best.gap_accuracy,
-    }
 
 
 def outcome_figures(outcome: Outcome) -> dict[str, float]:
@@ -165,7 +123,3 @@ class Logbook:
         except Exception:  # a picture is never a reason to lose a search
             log.exception("no picture of trial %s", job)
         self._heard.put(job)
-
-
-def _text(value: object) -> str:
-    return "null" if value is None else str(value)

@@ -11,8 +11,9 @@ from pathlib import Path
 from cnn.errors import IntegrityError
 from cnn.records import Outcome
 from cnn.search.ledger import Ledger
-from cnn.search.logbook import RUN_STATES, outcome_figures
+from cnn.search.logbook import outcome_figures
 from cnn.search.study import is_busy
+from cnn.tracking.conventions import RUN_STATES
 from cnn.tracking.tracker import ReadableTracker, RunState, Tracker
 
 

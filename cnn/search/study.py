@@ -3,6 +3,7 @@
 STUDIES/NAME/ledger.db  trials/7/  trials/7-seed-1/  logs/worker-0.log  lock
 """
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,13 +31,17 @@ class Study:
         """Where a job's checkpoint lies."""
         return self.folder / "trials" / str(job).replace("/", "-")
 
+    def discard(self, job: JobId) -> None:
+        """Remove the checkpoints of a job that is over; its curve stands in the ledger."""
+        shutil.rmtree(self.trial_folder(job), ignore_errors=True)
+
     @property
     def logs(self) -> Path:
         return self.folder / "logs"
 
-    def finish(self) -> None:
-        """The winner is written down: the next search of the same kind is a new study."""
-        self.ledger.write(finished="yes")
+    def finish(self, *, winner: bool = True) -> None:
+        """It is over, its winner written down if it has one: the next search of the same kind is a new study."""
+        self.ledger.write(finished="yes" if winner else "without a winner")
 
 
 @contextmanager
@@ -62,9 +67,18 @@ def open_study(studies: Path, digest: str, *, night: str = "") -> Iterator[Study
 
 
 def study_names(studies: Path) -> list[str]:
-    """All studies that have a ledger, oldest first."""
-    ledgers = studies.glob("*/ledger.db")
-    return [ledger.parent.name for ledger in sorted(ledgers, key=lambda ledger: ledger.parent.stat().st_ctime)]
+    """All studies that have been searched, the latest last."""
+    locks = [path.with_name("lock") for path in studies.glob("*/ledger.db")]
+    # a search writes into its lock when it starts, and nobody else ever does
+    return [lock.parent.name for lock in sorted(locks, key=lambda lock: lock.stat().st_mtime if lock.exists() else 0.0)]
+
+
+def ended_without_winner(folder: Path) -> bool:
+    """Whether a study is over and no trial of it brought a model."""
+    if not (folder / "ledger.db").exists():
+        return False
+    with Ledger(folder / "ledger.db") as ledger:
+        return ledger.read("finished") == "without a winner"
 
 
 def is_busy(folder: Path) -> bool:

@@ -1,11 +1,11 @@
 """Step 6: the champion moves when the challenger is better on the same test images, beyond luck."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnn.config.environment import Environment
 from cnn.config.params import Params
@@ -49,25 +49,40 @@ def promote(params: Params, environment: Environment, tracker: "Tracker", regist
         ServiceError: The registry does not answer.
     """
     from cnn.errors import ConfigError
-    from cnn.tracking.promotions import append_promotion, promoting
+    from cnn.tracking.promotions import append_promotion, promoting, read_promotions
     from cnn.tracking.registry import CHALLENGER, CHAMPION
 
-    name = params.register_.name
+    name, ledger = params.register_.name, environment.home / LEDGER
     with promoting(environment.home):
         challenger, champion = (registry.version_by_alias(name, alias) for alias in (CHALLENGER, CHAMPION))
-        if challenger is None:
-            raise ConfigError(
-                name, received="no challenger", expected="a registered version", change="run cnn register"
-            )
+        if challenger is None or not challenger.is_ours:
+            received = "no challenger" if challenger is None else f"version {challenger.number}, registered by others"
+            raise ConfigError(name, received=received, expected="a version of cnn register", change="run cnn register")
+        history = read_promotions(ledger)
+        if champion is not None and champion.number == challenger.number:
+            return decided(history, name, challenger.number)
         verdict = judge(challenger, champion, registry, alpha=params.promote.alpha)
-        append_promotion(environment.home / LEDGER, entry(name, verdict))
-        if verdict.promoted:
-            registry.set_alias(challenger, CHAMPION)
-    if champion is None or champion.number != challenger.number:
+        if not history or not is_about(history[-1], name, verdict):  # a rerun after a kill says it once
+            append_promotion(ledger, entry(name, verdict))
         said = {"promotion": "promoted" if verdict.promoted else "refused", "promotion_reason": verdict.reason}
         registry.set_tags(challenger, said)
-        tracker.set_tags(challenger.run_key, said)
+        if verdict.promoted:
+            registry.set_alias(challenger, CHAMPION)  # the last: a champion always has its reason
+    tracker.set_tags(challenger.run_key, said)
     return verdict
+
+
+def decided(history: Sequence[Mapping[str, Any]], name: str, number: int) -> Verdict:
+    """What was decided about the present champion when it was promoted."""
+    for line in reversed(history):
+        if line["model"] == name and line["challenger"] == number and line["promoted"]:
+            return Verdict(**{field: line[field] for field in Verdict.__dataclass_fields__})
+    return Verdict(promoted=False, reason="it is the champion already", challenger=number, champion=number)
+
+
+def is_about(line: Mapping[str, Any], name: str, verdict: Verdict) -> bool:
+    """Whether a line of the ledger is this very verdict."""
+    return all(line.get(field) == value for field, value in entry(name, verdict).items())
 
 
 def judge(challenger: "Version", champion: "Version | None", registry: "Registry", *, alpha: float) -> Verdict:
@@ -79,8 +94,8 @@ def judge(challenger: "Version", champion: "Version | None", registry: "Registry
     verdict = partial(Verdict, challenger=challenger.number, champion=champion.number if champion else None)
     if champion is None:
         return verdict(promoted=True, reason="there was no champion")
-    if champion.number == challenger.number:
-        return verdict(promoted=False, reason="it is the champion already")
+    if not champion.is_ours:
+        return verdict(promoted=False, reason="the champion was registered by others: nothing is known of its test")
     if champion.tags.get("test_hash") != challenger.tags.get("test_hash"):
         reason = "they were tested on different images: register the champion's recipe again on the present test set"
         return verdict(promoted=False, reason=reason)

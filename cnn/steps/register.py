@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from cnn.config.environment import Environment
 from cnn.config.params import Params
-from cnn.records import Lineage
 
 if TYPE_CHECKING:
     from cnn.tracking.registry import Registry, Version
@@ -41,7 +40,7 @@ def register(
     from cnn.durable import read_sealed
     from cnn.lineage import read_lineage
     from cnn.runtime import configure_process
-    from cnn.search.logbook import flat
+    from cnn.tracking.conventions import flat, lineage_tags
     from cnn.tracking.registry import CHALLENGER, Candidate
     from cnn.tracking.tracker import Run
 
@@ -52,7 +51,7 @@ def register(
 
     prepared = read_prepared(data)
     settings = digest(params.prepare, params.search, params.train, params.evaluate)
-    lineage = _lineage_tags(read_lineage(facts["data_hash"], settings, night=environment.night))
+    lineage = {"night": "none"} | lineage_tags(read_lineage(facts["data_hash"], settings, night=environment.night))
     recipe = flat(facts["recipe"])
     figures = _figures(facts, metrics)
     _make_sure_of_run(tracker, environment, Run(key=facts["key"], name="candidate", params=recipe, tags=lineage))
@@ -114,12 +113,3 @@ def _figures(facts: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, 
     validation = {name: float(facts[name]) for name in ("best_val_accuracy", "gap_at_best")}
     test = {name: value for name, value in metrics.items() if isinstance(value, int | float) and name not in validation}
     return validation | {f"test_{name}": float(value) for name, value in test.items()}
-
-
-def _lineage_tags(lineage: Lineage) -> dict[str, str]:
-    return {
-        "git_revision": lineage.git_revision + ("+changes" if lineage.git_dirty else ""),
-        "data_hash": lineage.data_hash,
-        "params_digest": lineage.params_digest,
-        "night": lineage.night or "none",
-    }

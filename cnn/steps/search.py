@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cnn.config.environment import Environment
 from cnn.config.params import Params, SearchParams
 from cnn.config.reading import digest, read_recipe
+from cnn.errors import SpaceError
 from cnn.records import Scalar
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from cnn.search.parts import SearchParts
 
 SEARCHED = Path("outputs/search")
+_DELIVERY_S = 60.0
 
 
 def search(
@@ -44,11 +46,12 @@ def search(
     from cnn.lineage import read_lineage
     from cnn.search.budget import Budget
     from cnn.search.coordinator import Coordinator
-    from cnn.search.logbook import Logbook, flat, lineage_tags
+    from cnn.search.logbook import Logbook
     from cnn.search.results import totals, write_results
     from cnn.search.screen import Screen
     from cnn.search.space import Space
     from cnn.search.study import open_study
+    from cnn.tracking.conventions import flat, lineage_tags
 
     prepared = read_prepared(data)
     open_training(prepared)  # a flipped byte is refused here, not by one worker after the other
@@ -87,11 +90,16 @@ def search(
                 screen=screen,
             )
             with _ctrl_c(coordinator):
-                winner = coordinator.run()
+                try:
+                    winner = coordinator.run()
+                except SpaceError:  # no trial brought a model: going on would only say so again
+                    study.finish(winner=False)
+                    raise
         rows = study.ledger.rows()
         files = write_results(out, winner, coordinator.recipe(winner.row), rows, study=study.name, engine=engine)
         logbook.close(winner, totals(rows), files)
-        study.finish()
+        parts.tracker.flush(_DELIVERY_S)
+        study.finish()  # the very last: until then, a start after a kill goes on with this study
     return winner
 
 

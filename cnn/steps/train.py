@@ -91,7 +91,7 @@ def read_chosen_recipe(params: "TrainParams", winner: Path) -> "Recipe":
 def _run(recipe: "Recipe", params: Params, environment: Environment, prepared: "Prepared", identity: str) -> "Run":
     from cnn.config.reading import digest
     from cnn.lineage import read_lineage
-    from cnn.search.logbook import flat, lineage_tags
+    from cnn.tracking.conventions import flat, lineage_tags
     from cnn.tracking.tracker import Run
 
     lineage = read_lineage(prepared.data_hash, digest(params), night=environment.night)
@@ -190,7 +190,7 @@ def curve_table(curve: "Curve") -> str:
 
 
 def _finish(tracker: "Tracker", key: str, fitted: "Fitted", out: Path) -> None:
-    from cnn.search.logbook import RUN_STATES, end_figures
+    from cnn.tracking.conventions import RUN_STATES, end_figures
 
     tracker.log_figures(key, end_figures(fitted.curve))
     tracker.set_tags(key, {"state": fitted.state.value, "reason": fitted.reason})

@@ -46,7 +46,7 @@ class MlflowBackend:
             raise Refused(str(error)) from error
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                self._run_ids.pop(run, None)
+                self._run_ids.clear()  # a server that lost one run, as with its database, has lost its parent too
                 raise UnknownRun(run) from error
             if error.error_code in _REFUSALS:
                 raise Refused(str(error)) from error
@@ -81,11 +81,19 @@ class MlflowBackend:
         tags |= {"mlflow.source.type": "LOCAL", **body["tags"]}
         if "git_revision" in body["tags"]:
             tags["mlflow.source.git.commit"] = body["tags"]["git_revision"].removesuffix("+changes")
-        if body["parent"]:
-            tags |= {PARENT: body["parent"], "mlflow.parentRunId": self._run_id(body["parent"])}
+        tags |= self._parent_tags(body["parent"]) if body["parent"] else {}
         tags = {name: _cut(value, _LONGEST_TAG) for name, value in tags.items()}
         created = self._client.create_run(experiment, start_time=event.said_ms, tags=tags, run_name=body["name"])
         return str(created.info.run_id)
+
+    def _parent_tags(self, parent: str) -> dict[str, str]:
+        """Where a run hangs; one whose parent nobody can begin stands alone, or it would wait for ever."""
+        try:
+            return {PARENT: parent, "mlflow.parentRunId": self._run_id(parent)}
+        except UnknownRun:
+            if self._spool.start_of(self._environment.mlflow_uri, parent):
+                raise
+            return {PARENT: parent}
 
     def _run_id(self, run: str) -> str:
         if run not in self._run_ids:

@@ -25,7 +25,11 @@ _LONGEST_WAIT_S = 30.0
 
 
 class UnknownRun(Exception):
-    """The server has no run of this key."""
+    """The server has no run of this key: the one spoken to, or its parent."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self.run = run
 
 
 class Refused(Exception):
@@ -39,7 +43,7 @@ class Backend(Protocol):
         """Deliver events of one run: one start, file or end, or any number of figures and tags.
 
         Raises:
-            UnknownRun: Its start must be delivered first.
+            UnknownRun: The start of the run it names must be delivered first.
             Refused: Trying again won't help. Any other exception means: try again later.
         """
         ...
@@ -125,14 +129,14 @@ class Delivery:
             self._spool.delivered(events)
 
     def _with_its_start(self, backend: Backend, run: str, events: Sequence[Event]) -> None:
-        """Deliver; a server that lost the run, as after a new database, is told its start again."""
+        """Deliver; a server that lost the run or its parent, as after a new database, is told their starts again."""
         try:
             backend.deliver(run, events)
-        except UnknownRun:
-            start = self._spool.start_of(self._destination, run)
+        except UnknownRun as unknown:
+            start = self._spool.start_of(self._destination, unknown.run)
             if start is None:
-                raise Refused("the run was never started") from None
-            backend.deliver(run, [start])
+                raise Refused(f"run {unknown.run} was never started") from None
+            self._deliver(backend, unknown.run, [start])
             backend.deliver(run, events)
 
     def _failed(self, error: Exception, failures: int) -> int:

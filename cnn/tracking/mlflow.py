@@ -48,8 +48,8 @@ class MlflowTracker:
         self._say(key, Kind.TAGS, {"tags": {name: str(value) for name, value in tags.items()}})
 
     def log_file(self, key: str, path: Path, folder: str = "") -> None:
-        body = {"sha256": self._spool.keep_file(path), "name": path.name, "folder": folder}
-        self._say(key, Kind.FILE, body)
+        self._spool.append_file(self._destination, key, path, folder)
+        self._delivery.wake()
 
     def end(self, key: str, state: RunState) -> None:
         self._say(key, Kind.END, {"state": state})

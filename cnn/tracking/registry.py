@@ -72,7 +72,18 @@ class Version:
     tags: Mapping[str, str]
 
     @property
+    def is_ours(self) -> bool:
+        """Whether cnn registered it: anybody can make a version in MLflow and point an alias to it.
+
+        Example:
+            >>> Version(name="cats", number=1, source="s3://elsewhere", tags={}).is_ours
+            False
+        """
+        return {"sha256", "run_key"} <= self.tags.keys()
+
+    @property
     def run_key(self) -> str:
+        """The run that trained it, in the tracker; only a version of ours has one."""
         return self.tags["run_key"]
 
 

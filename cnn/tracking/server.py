@@ -1,5 +1,6 @@
 """Whether a tracking address answers, asked before a command starts work; no MLflow is imported for it."""
 
+import re
 import socket
 import sys
 from pathlib import Path
@@ -28,16 +29,15 @@ def check_server(uri: str) -> None:
         IntegrityError: The sqlite file is no database.
         StorageError: The sqlite file's folder cannot be made.
     """
-    scheme = urlsplit(uri).scheme.partition("+")[0]
+    scheme = _parts(uri)[0].partition("+")[0]
     if scheme in ("http", "https"):
         _check_http(uri)
     elif scheme == "sqlite":
-        _check_sqlite(sqlite_file(uri))
+        _check_sqlite(uri)
     elif scheme in _PORTS:
         _check_port(uri, _PORTS[scheme])
     else:
-        expected = "http(s)://HOST:PORT of an MLflow server, or a database as sqlite:///FILE"
-        raise ConfigError("CNN_TRACKING_URI", received=uri, expected=expected, change="set CNN_TRACKING_URI")
+        raise _no_address(uri)
 
 
 def sqlite_file(uri: str) -> Path:
@@ -60,15 +60,33 @@ def _check_http(uri: str) -> None:
 
 
 def _check_port(uri: str, port: int) -> None:
-    parts = urlsplit(uri)
+    scheme, host, given_port = _parts(uri)
     try:
-        socket.create_connection((parts.hostname or "localhost", parts.port or port), _TIMEOUT_S).close()
+        socket.create_connection((host or "localhost", given_port or port), _TIMEOUT_S).close()
     except OSError as error:
-        raise _silent(f"{parts.scheme}://{parts.hostname}", error.strerror or type(error).__name__) from error
+        raise _silent(f"{scheme}://{host}", error.strerror or type(error).__name__) from error
 
 
-def _check_sqlite(path: Path) -> None:
+def _parts(uri: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port; raises ConfigError for a port that is no number, or an unfinished IPv6 address."""
+    try:
+        parts = urlsplit(uri)
+        return parts.scheme, parts.hostname, parts.port
+    except ValueError as error:
+        raise _no_address(uri) from error
+
+
+def _no_address(uri: str) -> ConfigError:
+    expected = "http(s)://HOST:PORT of an MLflow server, or a database as sqlite:///FILE"
+    shown = re.sub(r"//.*@", "//", uri)  # without a password
+    return ConfigError("CNN_TRACKING_URI", received=shown, expected=expected, change="set CNN_TRACKING_URI")
+
+
+def _check_sqlite(uri: str) -> None:
+    path = sqlite_file(uri)
     with storage_errors(path):
+        if path.is_dir():  # as is the address without a file
+            raise _no_address(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
         head = _head(path)
     if head not in (b"", b"SQLite format 3\0"):
@@ -88,12 +106,11 @@ def _silent(uri: str, received: str) -> ServiceError:
     return ServiceError(uri, received=received, expected="an MLflow server that answers", change=change)
 
 
-def server_command(database: str, artifacts: Path, port: int) -> list[str]:
-    """The command of an MLflow server on loopback over a database; give it `cnn.tracking.client.SETTINGS`.
+def server_command(port: int, *options: str) -> list[str]:
+    """The command of an MLflow server on loopback; give it `cnn.tracking.client.SETTINGS` as environment.
 
     Args:
-        database: Its address, as `sqlite:///FILE`.
-        artifacts: Folder of the files that clients upload.
+        options: Where its runs and files lie, in the words of `mlflow server`.
     """
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return [*command, "--backend-store-uri", database, "--artifacts-destination", str(artifacts)]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    return [*command, "--workers", "1", *options]

@@ -86,24 +86,23 @@ class Spool:
         """
         text = json.dumps(body, sort_keys=True)
         identity = _sha(f"{destination}\n{run}\n{said_once}") if said_once else None
-        now_ms = time.time_ns() // 1_000_000
-        with self._lock, _sqlite_errors(self.path):
-            if kind in (Kind.START, Kind.END) and self._repeats(destination, run, kind, text):
-                return
-            self._db.execute(
-                "INSERT OR IGNORE INTO events (destination, run, kind, said_ms, body, digest, identity)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (destination, run, kind, now_ms, text, _digest(run, kind, now_ms, text), identity),
-            )
+        with self._transaction():
+            if kind not in (Kind.START, Kind.END) or not self._repeats(destination, run, kind, text):
+                self._insert(destination, run, kind, text, identity)
 
-    def keep_file(self, path: Path) -> str:
-        """Copy a file's present content into the spool; returns its digest, the copy's name."""
+    def append_file(self, destination: str, run: str, path: Path, folder: str = "") -> None:
+        """Keep a file event and a copy of the file's present content, named by its digest.
+
+        Both in one transaction: `delivered` of an equal file must not take the copy before the event names it.
+        """
         digest = sha256_of(path)
+        text = json.dumps({"sha256": digest, "name": path.name, "folder": folder}, sort_keys=True)
         kept = self.files / digest
-        if not kept.exists():
-            with path.open("rb") as source:
-                write_atomic(kept, lambda file: shutil.copyfileobj(source, file))
-        return digest
+        with self._transaction():
+            if not kept.exists():
+                with path.open("rb") as source:
+                    write_atomic(kept, lambda file: shutil.copyfileobj(source, file))
+            self._insert(destination, run, Kind.FILE, text, None)
 
     def kept_file(self, digest: str) -> Path:
         """Where the copy with this digest lies.
@@ -134,10 +133,10 @@ class Spool:
         return int(self._rows(query, (destination,))[0][0])
 
     def start_of(self, destination: str, run: str) -> Event | None:
-        """How a run began, also after that was delivered."""
+        """How a run began, also after that was delivered; None when that was never said, or was set aside."""
         rows = self._rows(
             "SELECT id, run, kind, said_ms, body FROM events"
-            " WHERE destination = ? AND run = ? AND kind = 'start' ORDER BY id LIMIT 1",
+            " WHERE destination = ? AND run = ? AND kind = 'start' AND state != 'aside' ORDER BY id LIMIT 1",
             (destination, run),
         )
         return _event(rows[0]) if rows else None
@@ -153,10 +152,10 @@ class Spool:
     def delivered(self, events: Sequence[Event]) -> None:
         """Mark events as taken by the server; their file copies go."""
         self._mark([event.id for event in events], "delivered", "")
-        for digest in {event.body["sha256"] for event in events if event.kind is Kind.FILE}:
-            query = "SELECT 1 FROM events WHERE kind = 'file' AND state = 'waiting' AND body LIKE ? LIMIT 1"
-            if not self._rows(query, (f'%"{digest}"%',)):
-                (self.files / digest).unlink(missing_ok=True)
+        if digests := {event.body["sha256"] for event in events if event.kind is Kind.FILE}:
+            with self._transaction():
+                for digest in digests - self._named():
+                    (self.files / digest).unlink(missing_ok=True)
 
     def set_aside(self, ids: Sequence[int], reason: str) -> None:
         """Take events out of the queue that no server will ever take; they stay in the file, with the reason."""
@@ -169,11 +168,11 @@ class Spool:
         self._rows(
             "DELETE FROM events WHERE state = 'delivered' AND kind NOT IN ('start', 'end') AND said_ms < ?", (oldest,)
         )
-        bodies = self._rows("SELECT body FROM events WHERE kind = 'file' AND state = 'waiting'", ())
-        named = {json.loads(body)["sha256"] for (body,) in bodies}
-        for path in self.files.iterdir():
-            if path.name not in named and time.time() - path.stat().st_mtime > _DAY_S:
-                path.unlink(missing_ok=True)
+        with self._transaction():
+            named = self._named()
+            for path in self.files.iterdir():
+                if path.name not in named and time.time() - path.stat().st_mtime > _DAY_S:
+                    path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file; the queue stays."""
@@ -204,12 +203,31 @@ class Spool:
         ).fetchone()
         return row is not None and row[0] == kind and (kind is Kind.START or row[1] == text)
 
+    def _insert(self, destination: str, run: str, kind: Kind, text: str, identity: str | None) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        self._db.execute(
+            "INSERT OR IGNORE INTO events (destination, run, kind, said_ms, body, digest, identity)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (destination, run, kind, now_ms, text, _digest(run, kind, now_ms, text), identity),
+        )
+
+    def _named(self) -> set[str]:
+        """Digests of the files that wait to be delivered."""
+        rows = self._db.execute("SELECT body FROM events WHERE kind = 'file' AND state = 'waiting'")
+        return {json.loads(body)["sha256"] for (body,) in rows}
+
     def _mark(self, ids: Sequence[int], state: str, note: str) -> None:
-        marks = [(state, note, number) for number in ids]
-        with self._lock, _sqlite_errors(self.path):
+        with self._transaction():
+            self._db.executemany(
+                "UPDATE events SET state = ?, note = ? WHERE id = ?", [(state, note, number) for number in ids]
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Alone among the threads and processes that write to this spool; undone when it fails."""
+        with self._lock, _sqlite_errors(self.path), self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("UPDATE events SET state = ?, note = ? WHERE id = ?", marks)
-            self._db.execute("COMMIT")
+            yield
 
     def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         with self._lock, _sqlite_errors(self.path):

@@ -57,7 +57,7 @@ def fit(
         seed: Of weights, dropout, order and augmentation.
         checkpoint: Folder that belongs to this run; written after each epoch, kept at the end. None for no checkpoints.
         on_epoch: Takes each epoch when its checkpoint is on disk, and first those that an earlier process finished;
-            True ends the run as pruned.
+            True ends the run as pruned, unless it is over anyway.
 
     Raises:
         StorageError: A checkpoint can't be written.
@@ -67,7 +67,8 @@ def fit(
     if folder and (saved := folder.read()):
         run.restore(saved)
     for row in _rows(run, folder):
-        if on_epoch(row):
+        # a stop holds for where the run stands: not in the middle of its checkpoint, nor when it is over anyway
+        if on_epoch(row) and row is run.curve[-1] and not run.over:
             return run.fitted(TrialState.PRUNED, f"pruned at epoch {row.epoch + 1}")
     if run.diverged:
         return run.fitted(TrialState.FAILED, f"NaN loss at epoch {len(run.curve) + 1}")

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cnn.data.arrays import Images, Labels, Split
+from cnn.training.cross_entropy import cross_entropy
 
 Probs = npt.NDArray[np.float32]
 
 _BATCH = 512
-_SMALLEST = 1e-7  # as in Keras, so that one sure and wrong answer does not make the mean infinite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +39,6 @@ def probabilities(model: keras.Model, images: Images) -> Probs:
     batches = (images[start : start + size] for start in range(0, len(images), size))
     answers = [model.predict_on_batch(_filled(batch, size))[: len(batch)] for batch in batches]
     return np.concatenate(answers)
-
-
-def cross_entropy(labels: Labels, probs: Probs) -> float:
-    """Mean of -log p(label); NaN when a probability is.
-
-    Example:
-        >>> round(cross_entropy(np.array([0, 1]), np.array([[1.0, 0.0], [0.5, 0.5]])), 4)
-        0.3466
-    """
-    given = probs[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.maximum(given, _SMALLEST)).mean())
 
 
 def accuracy(labels: Labels, probs: Probs) -> float:

@@ -149,3 +149,19 @@ def test_the_champion_is_shown_with_its_accuracy_and_where_it_comes_from(environ
         "train-1",
     ):
         assert word in text
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own, as it is imported
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType")
+def test_a_champion_that_cnn_did_not_register_is_one_line(environment):
+    from cnn.tracking.client import connect
+
+    client = connect(environment)
+    client.create_registered_model(PARAMS.register_.name)
+    client.create_model_version(PARAMS.register_.name, str(environment.home))
+    client.set_registered_model_alias(PARAMS.register_.name, CHAMPION, "1")
+    assert not wiring.registry(environment).version_by_alias(PARAMS.register_.name, CHAMPION).is_ours
+    # Somebody pointed the alias elsewhere in MLflow: it is said, and all else is shown.
+    text = screen(environment)
+    assert "cnn-overnight version 1, which cnn did not register" in text and "Where to look" in text

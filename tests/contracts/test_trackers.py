@@ -36,7 +36,8 @@ def server_home(tmp_path_factory):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = server_command(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts", port)
+    files = ("--artifacts-destination", str(folder / "artifacts"))
+    command = server_command(port, "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", *files)
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
             command, env=os.environ | SETTINGS, stdout=log, stderr=log, cwd=folder, start_new_session=True

@@ -59,7 +59,8 @@ class Server:
         self.uri = f"http://127.0.0.1:{self.port}"
 
     def start(self):
-        command = server_command(f"sqlite:///{self.database}", self.folder / "artifacts", self.port)
+        files = ("--artifacts-destination", str(self.folder / "artifacts"))
+        command = server_command(self.port, "--backend-store-uri", f"sqlite:///{self.database}", *files)
         with (self.folder / "log").open("a") as log:
             self.process = subprocess.Popen(
                 command, env=os.environ | SETTINGS, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
@@ -186,6 +187,36 @@ def test_delivering_twice_adds_nothing(tmp_path):
     assert counts[0] == counts[1]
     assert counts[0][:2] == [[(2,)], [(30,)]]
     spool.close()
+
+
+# The server lost all runs and a child speaks first: its parent is begun again, and the child below it.
+def test_a_server_that_lost_its_runs_is_told_the_parent_too(tmp_path):
+    environment = Environment(home=tmp_path / "home")
+    database = environment.home / "mlflow.db"
+    with closing(MlflowTracker(environment, "lost")) as tracker:
+        say(tracker, 1)
+        assert tracker.flush(120.0)
+        with closing(sqlite3.connect(database)) as db, db:
+            for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
+                db.execute(f"DELETE FROM {table}")
+        tracker.log_epoch("study/0", replace(ROW, epoch=1))
+        assert tracker.flush(120.0)
+    (parent,) = rows_of(database, "SELECT run_uuid FROM runs WHERE name = 'study'")
+    assert rows_of(database, "SELECT value FROM tags WHERE key = 'mlflow.parentRunId'") == [parent]
+    assert rows_of(database, "SELECT DISTINCT step FROM metrics") == [(1,)]
+
+
+# Neither the server nor the spool knows the parent: the child stands alone and keeps its word, others are not held up.
+def test_a_child_whose_parent_nobody_knows(tmp_path):
+    environment = Environment(home=tmp_path / "home")
+    with closing(MlflowTracker(environment, "orphans")) as tracker:
+        tracker.start(Run(key="gone/0", name="child", parent="gone"))
+        tracker.log_epoch("gone/0", ROW)
+        tracker.start(Run(key="other", name="other"))
+        assert tracker.flush(120.0)
+        assert len(tracker.read_run("gone/0").epochs) == 1
+    query = "SELECT key, value FROM tags WHERE key IN ('cnn.parent', 'mlflow.parentRunId')"
+    assert rows_of(environment.home / "mlflow.db", query) == [("cnn.parent", "gone")]
 
 
 # The embedded database is in WAL mode, or each reader would block the writer.

@@ -31,7 +31,8 @@ class Server:
         self.uri = f"http://127.0.0.1:{self.port}"
 
     def start(self):
-        command = server_command(f"sqlite:///{self.database}", self.folder / "artifacts", self.port)
+        files = ("--artifacts-destination", str(self.folder / "artifacts"))
+        command = server_command(self.port, "--backend-store-uri", f"sqlite:///{self.database}", *files)
         with (self.folder / "server.log").open("a") as log:
             self.process = subprocess.Popen(
                 command, env=os.environ | SETTINGS, cwd=self.folder, stdout=log, stderr=log, start_new_session=True

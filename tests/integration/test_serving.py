@@ -118,7 +118,8 @@ def test_a_download_is_what_was_registered(registry, version, candidate, tmp_pat
 # Behind a real server, which keeps the files itself, the same holds: one version, its bytes, its alias.
 def test_a_registry_behind_a_server(candidate, tmp_path):
     port = free_port()
-    command = server_command(f"sqlite:///{tmp_path / 'server.db'}", tmp_path / "artifacts", port)
+    files = ("--artifacts-destination", str(tmp_path / "artifacts"))
+    command = server_command(port, "--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}", *files)
     environment = Environment(home=tmp_path / "home", tracking_uri=f"http://127.0.0.1:{port}")
     with running(command, SETTINGS, f"{environment.tracking_uri}/health", tmp_path):
         deliver_run(environment)

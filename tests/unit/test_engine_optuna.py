@@ -2,6 +2,7 @@
 
 import importlib.util
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import optuna  # noqa: TID251 - read as the dashboard reads
@@ -54,6 +55,11 @@ def row(epoch: int, accuracy: float) -> EpochRow:
 def seen(url: str, study: str = "night") -> list[optuna.trial.FrozenTrial]:
     """What another process reads from the storage."""
     return optuna.load_study(study_name=study, storage=url).trials
+
+
+def change(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
 
 
 @pytest.fixture
@@ -187,6 +193,33 @@ def test_a_broken_file_is_named(url, tmp_path, damage):
     # One line with the file's name.
     assert "optuna.db" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mishap", ["the file cannot be read", "the study is deleted"])
+def test_a_storage_that_fails_later_stops_the_mirror_alone(url, tmp_path, caplog, mishap):
+    engine, undisturbed = begun(url), begun(f"sqlite:///{tmp_path / 'undisturbed.db'}")
+    first = engine.ask(0)
+    assert first == undisturbed.ask(0)
+    path = tmp_path / "deep" / "optuna.db"
+    if mishap == "the file cannot be read":
+        change(path, "ALTER TABLE trials RENAME TO away")
+    else:
+        optuna.delete_study(study_name="night", storage=url)
+    curve = (row(0, 0.4),)
+    outcome = Outcome(number=0, state=TrialState.COMPLETED, reason="all epochs", curve=curve)
+    for each in (engine, undisturbed):
+        each.report(0, 0, 0.4)
+        each.tell(outcome)
+    # The search goes on and decides the same as with a whole storage.
+    assert engine.ask(1) == undisturbed.ask(1)
+    # It is said once.
+    assert caplog.text.count("does not follow this search any more") == 1
+    if mishap == "the file cannot be read":
+        change(path, "ALTER TABLE away RENAME TO trials")
+    # The next start mends the mirror after the ledger.
+    again = searcher(url)
+    again.restore([StoredTrial(proposal=first, curve=curve, outcome=outcome)], "")
+    assert [(trial.state, trial.value) for trial in seen(url)] == [(FINAL["COMPLETE"], 0.4)]
 
 
 @pytest.mark.parametrize(

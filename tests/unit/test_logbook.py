@@ -2,11 +2,12 @@
 
 import pytest
 
-from cnn.records import Cost, EpochRow, Lineage, Outcome, Proposal, TrialState
+from cnn.records import Cost, EpochRow, Outcome, Proposal, TrialState
 from cnn.search.finalists import Standing
 from cnn.search.job import JobId
 from cnn.search.ledger import LedgerRow
-from cnn.search.logbook import Logbook, end_figures, flat, lineage_tags
+from cnn.search.logbook import Logbook
+from cnn.tracking.conventions import end_figures
 from cnn.tracking.memory import MemoryTracker
 from cnn.tracking.tracker import RunState
 
@@ -183,18 +184,3 @@ def test_the_search_ends_with_its_winner(book, tracker, tmp_path):
     assert logged.figures["winner_spread"] == pytest.approx(0.125)
     assert (logged.figures["n_completed"], logged.tags["winner"], logged.files) == (4.0, "3", ("winner.yaml",))
     assert (logged.state, logged.tags["state"]) == (RunState.FINISHED, "completed")
-
-
-def test_lineage_says_when_the_checkout_had_changes():
-    lineage = Lineage(git_revision="abc", git_dirty=True, data_hash="d", params_digest="p", night="night-1")
-    assert lineage_tags(lineage) == {
-        "git_revision": "abc+changes",
-        "data_hash": "d",
-        "params_digest": "p",
-        "night": "night-1",
-    }
-
-
-def test_lists_are_logged_as_text():
-    # A tracker's parameters are scalars.
-    assert flat({"a": {"b": [1, 2]}, "c": True}) == {"a.b": "[1, 2]", "c": True}

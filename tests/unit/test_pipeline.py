@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cnn.config.recipe import AugmentRecipe
-from cnn.data.pipeline import TrainingPipeline, scoring_dataset
+from cnn.data.pipeline import TrainingPipeline
 
 N = 23
 STILL, LIVELY = AugmentRecipe(), AugmentRecipe(flip=True, shift=0.25)
@@ -103,13 +103,3 @@ def test_memory_mapped_arrays_are_read_as_they_are(tmp_path) -> None:
     tail = TrainingPipeline(mapped[3:], labels[3:], batch_size=50, augment=STILL, seed=0)
     got, order = epoch_of(tail, 0)
     np.testing.assert_array_equal(got, images[order])
-
-
-def test_scoring_keeps_images_and_order() -> None:
-    images, labels = numbered_images()
-    batches = list(scoring_dataset(images, labels, 10).as_numpy_iterator())
-    # All images, untouched, in their order, the last batch smaller.
-    assert [len(batch) for _, batch in batches] == [10, 10, 3]
-    np.testing.assert_array_equal(np.concatenate([batch for batch, _ in batches]), images)
-    np.testing.assert_array_equal(np.concatenate([batch for _, batch in batches]), labels)
-    assert int(scoring_dataset(images, labels, 10).cardinality()) == 3

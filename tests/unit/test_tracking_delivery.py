@@ -19,11 +19,15 @@ class Server:
         self.taken, self.known = [], set()
         self.away = threading.Event()
         self.refuses = None
+        self.parents = {}
 
     def deliver(self, run, events):
         if self.away.is_set():
             raise ConnectionError("nobody there")
         if events[0].kind is Kind.START:
+            parent = self.parents.get(run, run)
+            if parent not in self.known | {run}:
+                raise UnknownRun(parent)
             self.known.add(run)
         elif run not in self.known:
             raise UnknownRun(run)
@@ -99,6 +103,30 @@ def test_a_forgotten_run_is_begun_again(spool, server, delivery):
     say(spool, "a", 0)
     assert delivery.flush(10.0)
     assert [kind for _, kind, _ in server.taken] == [Kind.START, Kind.START, Kind.FIGURES]
+
+
+# A server that lost a run and those above it is told all their starts, from the top.
+def test_forgotten_parents_are_begun_first(spool, server, delivery):
+    server.parents = {"s/0": "s", "s/0/1": "s/0"}
+    for run in ("s", "s/0", "s/0/1"):
+        spool.append(HERE, run, Kind.START, {})
+    assert delivery.flush(10.0)
+    server.known.clear()
+    server.taken.clear()
+    say(spool, "s/0/1", 0)
+    assert delivery.flush(10.0)
+    assert [(run, kind) for run, kind, _ in server.taken] == [
+        ("s", Kind.START), ("s/0", Kind.START), ("s/0/1", Kind.START), ("s/0/1", Kind.FIGURES)
+    ]  # fmt: skip
+
+
+# A run that nobody can begin holds only its own words up: they are set aside and named, others arrive.
+def test_a_run_nobody_began_holds_nobody_up(spool, server, delivery, caplog):
+    say(spool, "lost", 0)
+    spool.append(HERE, "a", Kind.START, {})
+    assert delivery.flush(10.0)
+    assert [run for run, _, _ in server.taken] == ["a"]
+    assert "run lost was never started" in caplog.text
 
 
 # Two trackers on one spool: what either says arrives, and once.

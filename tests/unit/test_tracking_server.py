@@ -58,10 +58,27 @@ def test_another_web_server():
 
 
 # Words that are no address, and MLflow's retired file store, are a mistake in the setting.
-@pytest.mark.parametrize("uri", ["mlruns", "file:///tmp/mlruns", "ftp://host"])
+# So are a folder or nothing where sqlite's file belongs, and a port that is no number. No password is shown.
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mlruns",
+        "file:///tmp/mlruns",
+        "ftp://host",
+        "sqlite:////",
+        "sqlite:///",
+        "sqlite://",
+        "postgresql://h:abc/db",
+        "postgresql://me:secret@h:99999/db",
+        "http://h:abc",
+        "http://[::1",
+    ],
+)
 def test_no_address(uri):
-    with pytest.raises(ConfigError, match="CNN_TRACKING_URI"):
+    with pytest.raises(ConfigError, match="CNN_TRACKING_URI") as caught:
         check_server(uri)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 # An sqlite address works before its file exists; a file that is no database is named.

@@ -1,11 +1,12 @@
 """The spool keeps what was said, in order, across processes, and names what is damaged."""
 
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
 
-from cnn.errors import IntegrityError
+from cnn.errors import IntegrityError, StorageError
 from cnn.tracking.spool import Kind, Spool
 
 HERE = "sqlite:///here.db"
@@ -100,8 +101,10 @@ def test_a_damaged_database_is_set_aside(tmp_path, caplog):
 def test_kept_files_are_checked(spool, tmp_path):
     file = tmp_path / "curve.png"
     file.write_bytes(b"picture")
-    digest = spool.keep_file(file)
-    spool.append(HERE, "s/0", Kind.FILE, {"sha256": digest, "name": file.name, "folder": ""})
+    spool.append_file(HERE, "s/0", file, "plots")
+    (event,) = spool.waiting(HERE, 10)
+    digest = event.body["sha256"]
+    assert event.body == {"sha256": digest, "name": "curve.png", "folder": "plots"}
     file.write_bytes(b"another")
     assert spool.kept_file(digest).read_bytes() == b"picture"
     spool.kept_file(digest).write_bytes(b"Picture")
@@ -109,6 +112,38 @@ def test_kept_files_are_checked(spool, tmp_path):
         spool.kept_file(digest)
     spool.delivered(spool.waiting(HERE, 10))
     assert not list(spool.files.iterdir())
+
+
+# An equal file is delivered in the very moment a second one is logged: the second one's copy stays.
+def test_a_delivered_file_does_not_take_an_equal_ones_copy(spool, tmp_path):
+    file = tmp_path / "curve.png"
+    file.write_bytes(b"picture")
+    spool.append_file(HERE, "s/0", file)
+    with closing(Spool(tmp_path)) as deliverer:
+        earlier = threading.Thread(target=deliverer.delivered, args=[deliverer.waiting(HERE, 10)])
+
+        def deliver_meanwhile(statement):
+            if statement.startswith("INSERT") and not earlier.ident:
+                earlier.start()
+                earlier.join(1.0)  # it either removes the copy now or waits for this event
+
+        spool._db.set_trace_callback(deliver_meanwhile)
+        spool.append_file(HERE, "s/1", file)
+        earlier.join()
+    (event,) = spool.waiting(HERE, 10)
+    assert spool.kept_file(event.body["sha256"]).read_bytes() == b"picture"
+
+
+# A file that can't be copied is an error to whoever logs it, and the spool works on.
+def test_a_file_that_cannot_be_kept_leaves_no_event(spool, tmp_path):
+    file = tmp_path / "curve.png"
+    file.write_bytes(b"picture")
+    spool.files.rmdir()
+    spool.files.touch()
+    with pytest.raises(StorageError):
+        spool.append_file(HERE, "s/0", file)
+    spool.append(HERE, "s/0", Kind.FIGURES, {"step": 1})
+    assert bodies(spool) == [{"step": 1}]
 
 
 def test_runs_that_were_begun_and_not_ended_are_known_without_a_server(tmp_path):

@@ -94,10 +94,16 @@ def test_a_finished_run_is_replayed_not_trained(tmp_path):
     assert all(np.array_equal(one, other) for one, other in pairs)
 
 
-def test_pruning_holds_during_replay(tmp_path):
-    fitted(recipe(), checkpoint=tmp_path)
-    # A run that was told to stop before it was killed is told so again.
-    assert fitted(recipe(), checkpoint=tmp_path, on_epoch=lambda row: row.epoch == 0).reason == "pruned at epoch 1"
+def test_a_stop_holds_for_where_the_run_stands(tmp_path):
+    fitted(recipe(epochs=9), checkpoint=tmp_path, on_epoch=lambda row: row.epoch == 1)
+    again = fitted(recipe(epochs=9), checkpoint=tmp_path, on_epoch=lambda row: True)
+    # Said to epoch 1 already, it is obeyed at epoch 2, where the checkpoint stands: no finished epoch is lost.
+    assert (again.state, again.reason, len(again.curve)) == (TrialState.PRUNED, "pruned at epoch 2", 2)
+
+
+def test_a_run_that_is_over_is_not_pruned():
+    # A stop that comes with the last epoch takes nothing from a run that has been trained to its end.
+    assert fitted(recipe(epochs=2), on_epoch=lambda row: row.epoch == 1).state is TrialState.COMPLETED
 
 
 @pytest.mark.parametrize("change", ["recipe", "seed", "data"])

@@ -1,8 +1,10 @@
 """The study as Optuna's own storage shows it, so that optuna-dashboard can follow a search live.
 
-It is a mirror: nothing is ever decided from what it holds, and `restore` mends it after the ledger.
+It is a mirror: nothing is ever decided from what it holds, and `restore` mends it after the ledger. A storage that
+can't be opened or restored is said before a search begins; one that fails afterwards stops the mirror, not the search.
 """
 
+import logging
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +18,8 @@ from cnn.durable import storage_errors
 from cnn.errors import ConfigError, IntegrityError, ServiceError, SpaceError, StorageError, UserError
 from cnn.records import Outcome, Proposal
 from cnn.search.engines.searcher import StoredTrial
+
+_log = logging.getLogger(__name__)
 
 _NUMBER = "number"
 _TIMEOUT_S = 30.0
@@ -44,6 +48,7 @@ class StudyMirror:
         self._distributions = distributions
         self._ending = ending
         self._running: dict[int, int] = {}
+        self._stopped = False
         with self._answers():
             self._storage = _open(url)
             weakref.finalize(self, self._storage.engine.dispose)
@@ -63,20 +68,38 @@ class StudyMirror:
                     self._storage.set_trial_state_values(row._trial_id, optuna.trial.TrialState.FAIL)
 
     def ask(self, proposal: Proposal) -> None:
-        with self._answers():
-            self._add(proposal)
+        """Raises SpaceError when a study of this name has another space."""
+        self._follow(lambda: self._add(proposal))
 
     def report(self, number: int, step: int, score: float) -> None:
-        if number in self._running:
-            with self._answers():
-                self._storage.set_trial_intermediate_value(self._running[number], step, score)
+        self._follow(lambda: self._report(number, step, score))
 
     def tell(self, outcome: Outcome) -> None:
+        self._follow(lambda: self._tell(outcome))
+
+    def _follow(self, write: Callable[[], object]) -> None:
+        """Write while the storage takes it; what it misses after its first failure is restored by the next start."""
+        if self._stopped:
+            return
+        try:
+            with self._answers():
+                write()
+        except SpaceError:
+            raise
+        except Exception as error:  # whatever it is, as a study deleted in the dashboard, the search goes on
+            self._stopped = True
+            fault = not isinstance(error, UserError)
+            _log.warning("optuna-dashboard does not follow this search any more: %s", error, exc_info=fault)
+
+    def _report(self, number: int, step: int, score: float) -> None:
+        if number in self._running:
+            self._storage.set_trial_intermediate_value(self._running[number], step, score)
+
+    def _tell(self, outcome: Outcome) -> None:
         trial_id = self._running.pop(outcome.number, None)
         if trial_id is not None:
             state, value = self._ending(outcome)
-            with self._answers():
-                self._storage.set_trial_state_values(trial_id, state, None if value is None else [value])
+            self._storage.set_trial_state_values(trial_id, state, None if value is None else [value])
 
     def _restore(self, trial: StoredTrial, row: optuna.trial.FrozenTrial | None) -> int:
         """Bring a row to what the ledger says; the row's id."""
@@ -91,9 +114,9 @@ class StudyMirror:
             known = set(row.intermediate_values)
         for epoch in trial.curve:
             if epoch.epoch + 1 not in known:
-                self.report(trial.proposal.number, epoch.epoch + 1, epoch.val_accuracy)
+                self._report(trial.proposal.number, epoch.epoch + 1, epoch.val_accuracy)
         if trial.outcome is not None:
-            self.tell(trial.outcome)
+            self._tell(trial.outcome)
         return trial_id
 
     def _add(self, proposal: Proposal) -> int:

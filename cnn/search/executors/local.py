@@ -64,6 +64,7 @@ class LocalExecutor:
 
     def kill(self, job: JobId) -> None:
         for worker in self._working_on(job):
+            worker.killed = True
             worker.process.kill()
 
     def poll(self, timeout_s: float) -> list[Event]:
@@ -117,14 +118,14 @@ class LocalExecutor:
             reason = self._replace(worker)
             if worker.job is None:
                 return
-            if worker.ready:
+            if worker.ready or worker.killed:
                 yield JobLost(id=worker.job.id, reason=reason)
             else:  # it died before it began with the job, which is not to blame
                 self._workers[worker.slot].take(worker.job)
 
     def _replace(self, worker: "_Worker") -> str:
         reason = self._bury(worker)
-        if not worker.ready:
+        if not worker.ready and not worker.killed:
             self._false_starts += 1
             if self._false_starts >= _FALSE_STARTS:
                 raise WorkerError(f"workers die before they are ready ({reason}); the last one wrote:\n{worker.tail()}")
@@ -148,7 +149,7 @@ class _Worker:
     def __init__(self, slot: int, setup: WorkerSetup, log_file: Path) -> None:
         self.slot, self.log_file = slot, log_file
         self.job: Job | None = None
-        self.ready = self.gone = False
+        self.ready = self.gone = self.killed = False
         self.n_jobs = 0
         self._partial = b""
         self.connection, theirs = socket.socketpair()
