@@ -38,8 +38,14 @@ def show_leaderboard(console: Console, *, n: int = 10) -> None:
 
 def _values(row: dict[str, str], names: list[str]) -> str:
     """Names without their section, numbers to three digits; what a trial does not have is left out."""
-    given = [(name.rpartition(".")[2], row[name]) for name in names if row[name]]
+    given = [(_label(name), row[name]) for name in names if row[name]]
     return ", ".join(f"{name} {_figure(text, '{:.3g}')}" for name, text in given)
+
+
+def _label(path: str) -> str:
+    """`model.filters` is `filters`, but `optimizer.name` is `optimizer`."""
+    section, _, name = path.rpartition(".")
+    return section if name == "name" else name
 
 
 def _figure(text: str, form: str) -> str:
