@@ -172,4 +172,4 @@ def _plain(text: str, *, longest: int = _LONGEST_NAME) -> str:
 
 def _save(figure: Figure, path: Path) -> None:
     # No software or date among the metadata: the same figures, the same bytes.
-    write_atomic(path, lambda file: figure.savefig(file, format="png", dpi=110, metadata={"Software": None}, pil_kwargs={"compress_level": 3}))
+    write_atomic(path, lambda file: figure.savefig(file, format="png", dpi=120, metadata={"Software": None}))
