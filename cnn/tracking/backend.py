@@ -8,6 +8,7 @@ import getpass
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from cnn.tracking.delivery import Refused, UnknownRun
 from cnn.tracking.spool import Event, Kind, Spool
 
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE", "MALFORMED_REQUEST")
-_MOST_METRICS, _MOST_PARAMS = 1000, 100  # a call
+_MOST_METRICS, _MOST_PARAMS, _MOST_TAGS = 900, 100, 100  # a call; MLflow takes 1,000 of all kinds together
 _LONGEST_PARAM, _LONGEST_TAG, _LONGEST_NAME = 6000, 8000, 250  # characters
 
 _Item = TypeVar("_Item")
@@ -108,10 +109,10 @@ class MlflowBackend:
         for event in events:
             tags |= event.body["tags"] if event.kind is Kind.TAGS else {}
         metrics = [metric for event in events if event.kind is Kind.FIGURES for metric in _metrics(event)]
-        for some in _chunks(metrics, _MOST_METRICS):
-            self._client.log_batch(run_id, metrics=some)
-        for few in _chunks([RunTag(name, _cut(value, _LONGEST_TAG)) for name, value in tags.items()], _MOST_PARAMS):
-            self._client.log_batch(run_id, tags=few)
+        labels = [RunTag(name, _cut(value, _LONGEST_TAG)) for name, value in tags.items()]
+        batches = zip_longest(_chunks(metrics, _MOST_METRICS), _chunks(labels, _MOST_TAGS), fillvalue=())
+        for some, few in batches:
+            self._client.log_batch(run_id, metrics=some, tags=few)
 
     def _upload(self, run_id: str, body: Mapping[str, Any]) -> None:
         """MLflow names a file after its source: the spool's copy is given its old name in a folder of its own."""

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 _WINDOW = 400  # events looked at together; ten figures an epoch keep a batch under MLflow's 1,000 metrics
 _POLL_S = 0.5  # another process may have said something
-_GATHER_S = 0.5  # fewer and larger batches: a delivery takes processor time from the trials
+_GATHER_S = 2.0  # fewer and larger batches: a delivery takes processor time from the trials
 _LONGEST_WAIT_S = 30.0
 
 
@@ -58,7 +58,7 @@ class Delivery:
 
     def __init__(self, spool: Spool, destination: str, connect: Callable[[], Backend]) -> None:
         self._spool, self._destination, self._connect = spool, destination, connect
-        self._stop, self._wake = threading.Event(), threading.Event()
+        self._stop, self._wake, self._hurry = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="delivery", daemon=True)
         self._thread.start()
 
@@ -69,17 +69,21 @@ class Delivery:
     def flush(self, timeout_s: float) -> bool:
         """Wait until nothing waits any more; False when the time ran out."""
         deadline = time.monotonic() + timeout_s
+        self._hurry.set()
         self._wake.set()
-        while self._spool.n_waiting(self._destination):
-            if time.monotonic() > deadline or not self._thread.is_alive():
-                return False
-            time.sleep(0.02)
-        return True
+        try:
+            while self._spool.n_waiting(self._destination):
+                if time.monotonic() > deadline or not self._thread.is_alive():
+                    return False
+                time.sleep(0.02)
+            return True
+        finally:
+            self._hurry.clear()
 
     def close(self, timeout_s: float = 10.0) -> bool:
         """Finish the call under way and stop; False when the thread still hangs in it."""
-        self._stop.set()
-        self._wake.set()
+        for event in (self._stop, self._hurry, self._wake):
+            event.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -102,9 +106,9 @@ class Delivery:
                 failures = self._failed(error, failures)
 
     def _rest(self) -> None:
-        """Until something is said, then a moment more: an epoch's words travel together."""
+        """Until something is said, then a moment more, unless somebody waits: what is said soon travels together."""
         if self._wake.wait(_POLL_S):
-            self._stop.wait(_GATHER_S)
+            self._hurry.wait(_GATHER_S)
         self._wake.clear()
 
     def _deliver_some(self, backend: Backend) -> bool:

@@ -66,7 +66,7 @@ def colours(path):
 def test_any_curve_gives_a_readable_picture(tmp_path, curve):
     curve_picture(curve, tmp_path / "curves.png", title="trial 7, $5 \\frac a fine title\nof two lines")
     # A decodable picture of one fixed shape, so that pictures of trials can be laid side by side.
-    assert size(tmp_path / "curves.png") == (1320, 552)
+    assert size(tmp_path / "curves.png") == (1100, 460)
 
 
 def test_the_gap_is_shaded_between_two_lines(tmp_path):

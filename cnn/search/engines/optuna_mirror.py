@@ -8,6 +8,7 @@ import logging
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -29,7 +30,7 @@ Ending = Callable[[Outcome], tuple[optuna.trial.TrialState, float | None]]
 
 
 class StudyMirror:
-    """Writes each proposal, report and ending as one transaction.
+    """Writes each proposal, report and ending as one transaction, in a thread of its own: no epoch waits for it.
 
     A trial is found by our number, kept as a user attribute; Optuna's own numbers may have holes.
 
@@ -49,6 +50,7 @@ class StudyMirror:
         self._ending = ending
         self._running: dict[int, int] = {}
         self._stopped = False
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="optuna-mirror")
         with self._answers():
             self._storage = _open(url)
             weakref.finalize(self, self._storage.engine.dispose)
@@ -69,15 +71,19 @@ class StudyMirror:
 
     def ask(self, proposal: Proposal) -> None:
         """Raises SpaceError when a study of this name has another space."""
-        self._follow(lambda: self._add(proposal))
+        self._follow(lambda: self._add(proposal)).result()
 
     def report(self, number: int, step: int, score: float) -> None:
+        """Written soon; by the return of the next `ask` or `tell` at the latest."""
         self._follow(lambda: self._report(number, step, score))
 
     def tell(self, outcome: Outcome) -> None:
-        self._follow(lambda: self._tell(outcome))
+        self._follow(lambda: self._tell(outcome)).result()
 
-    def _follow(self, write: Callable[[], object]) -> None:
+    def _follow(self, write: Callable[[], object]) -> "Future[None]":
+        return self._writer.submit(self._write, write)
+
+    def _write(self, write: Callable[[], object]) -> None:
         """Write while the storage takes it; what it misses after its first failure is restored by the next start."""
         if self._stopped:
             return
