@@ -50,6 +50,6 @@ def _next_commands(environment: Environment) -> str:
     looks = {
         "make ui": "every trial's curves in MLflow, the study in optuna-dashboard",
         "cnn status": "the latest night and the champion",
-        "dvc exp show": "the nights with their settings and figures",
+        "dvc exp show -A": "the nights with their settings and figures",
     }
-    return "\n".join(f"  {command:<14} {what}" for command, what in looks.items())
+    return "\n".join(f"  {command:<16} {what}" for command, what in looks.items())

@@ -140,7 +140,7 @@ def _print_addresses(environment: Environment, plans: Sequence[ServerPlan], cons
 
 
 _SHOWS = {
-    "MLflow": "[dim]every trial's curves, the registry[/dim]",
+    "MLflow": "[dim]every trial's curves, the registry; switch to Model training, top left[/dim]",
     "optuna-dashboard": "[dim]the studies: history, importance, parallel coordinates[/dim]",
 }
 
