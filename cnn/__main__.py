@@ -208,16 +208,22 @@ def _tracker(params: "Params", environment: "Environment", step: str) -> Iterato
 
 def _flow(name: str, words: list[str]) -> None:
     """Run a flow in a process of its own: flows know this package, not the other way round."""
+    import signal
     import subprocess
 
-    flow = subprocess.Popen([sys.executable, "-m", "flows", name, *words], cwd=Path.cwd())
-    while True:
-        try:
-            code = flow.wait()
-            break
-        except KeyboardInterrupt:  # the flow has heard it too, and ends by itself
-            continue
-    raise typer.Exit(code)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def stop(*_: object) -> None:
+        for flow in started:
+            flow.send_signal(signal.SIGINT)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, stop)
+    # Ctrl-C reaches a whole process group; Prefect's server in it would be gone before the flow can say its last word
+    started.append(subprocess.Popen([sys.executable, "-m", "flows", name, *words], cwd=Path.cwd(), process_group=0))
+    code = started[0].wait()
+    raise typer.Exit(code if code >= 0 else 128 - code)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import logging
 import os
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 _USER_MISTAKE, _INTERRUPTED = 2, 130
 _PATIENCE_S = 60.0
+_ENDING = ", exited with "
+# DVC's everyday words go nowhere, its complaints and all that a stage says stay: --quiet would take the complaints too
+_DVC = "import os, sys; sys.stdout = open(os.devnull, 'w'); from dvc.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 class StageError(CnnError):
@@ -49,7 +52,7 @@ def run_stage(name: str, *, force: bool = False) -> None:
         StageError: It failed.
     """
     words = ["--force", "--no-run-cache"] if force else []
-    code, complaint = _dvc("repro", "--quiet", "--single-item", *words, name)
+    code, complaint = _dvc("repro", "--single-item", *words, name)
     if code:
         raise StageError(name, _stage_code(complaint, code))
 
@@ -99,9 +102,8 @@ def _dvc(*words: str, quiet: bool = False) -> tuple[int, str]:
     """Exit code and the last line of complaint. A stage's own words go to the screen."""
     _mend_lock()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    command = [sys.executable, "-m", "dvc", *words]
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-c", _DVC, *words],
         env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE if quiet else None,
         stderr=subprocess.PIPE,
@@ -119,12 +121,12 @@ def _dvc(*words: str, quiet: bool = False) -> tuple[int, str]:
 
 def _passed_on(process: "subprocess.Popen[str]") -> str:
     """The last line of complaint; all of them go to the screen but DVC's own word about a stage that has spoken."""
-    assert process.stderr is not None
     complaint = ""
-    for line in process.stderr:
-        complaint = line if line.strip() else complaint
-        if not line.startswith("ERROR: failed to reproduce"):
-            sys.stderr.write(line)
+    with process.stderr or nullcontext(()) as lines:
+        for line in lines:
+            complaint = line if line.strip() else complaint
+            if not (line.startswith("ERROR: failed to reproduce") and _ENDING in line):
+                sys.stderr.write(line)
     return complaint
 
 
@@ -143,7 +145,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 def _stage_code(complaint: str, code: int) -> int:
     """DVC hides a stage's exit code in its complaint: `failed to run: cnn search, exited with 2`."""
-    ending = complaint.strip().rpartition("exited with ")[2].rstrip(".")
+    ending = complaint.strip().rpartition(_ENDING)[2].rstrip(".")
     return abs(int(ending)) if ending.lstrip("-").isdigit() else code
 
 

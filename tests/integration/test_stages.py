@@ -1,0 +1,130 @@
+"""DVC as a command: what a night may expect of a stage, of Ctrl-C and of a remote. Real DVC, stages of one line."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from making import LONG_STAGE
+
+from cnn.errors import ConfigError
+from flows import stages
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = f"""
+stages:
+  long:
+    cmd: {sys.executable} long.py
+  mistaken:
+    cmd: {sys.executable} -c "import sys; print('cnn', 'wrong', file=sys.stderr); sys.exit(2)"
+  prepare:
+    cmd: echo read >> read.log && echo data > data.txt
+    outs:
+      - data.txt
+"""
+
+
+def dvc(*words):
+    subprocess.run([sys.executable, "-m", "dvc", *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """The folder a night would run in, with its DVC stages."""
+    monkeypatch.chdir(tmp_path)
+    dvc("init", "--quiet", "--no-scm")
+    Path("dvc.yaml").write_text(STAGES)
+    Path("long.py").write_text(LONG_STAGE)
+    return tmp_path
+
+
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to the night alone", "to the whole terminal"])
+def test_ctrl_c_ends_the_stage_before_the_night(checkout, send):
+    command = [sys.executable, "-c", "from flows.stages import run_stage; run_stage('long')"]
+    settings = os.environ | {"PYTHONPATH": str(ROOT)}
+    night = subprocess.Popen(command, env=settings, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    stage = process_of(checkout / "begun", night)
+    descendants = psutil.Process(night.pid).children(recursive=True)
+    send(night.pid, signal.SIGINT)
+    said = night.communicate(timeout=90)[1]
+    left = [process for process in descendants if process.is_running() and process.status() != "zombie"]
+    for process in left:
+        process.kill()
+    # It was told, not killed: it came to its own good end, as a search that keeps what it found.
+    assert (checkout / "ended_well").exists(), said
+    # When the night is gone nothing of it is left: neither the stage nor DVC.
+    assert stage in descendants
+    assert left == []
+    # Ctrl-C it was.
+    assert "KeyboardInterrupt" in said
+
+
+def process_of(file, night):
+    """The process that has written its id there."""
+    while not (file.exists() and file.read_text()):
+        assert night.poll() is None, night.communicate()
+        time.sleep(0.05)
+    return psutil.Process(int(file.read_text()))
+
+
+def test_a_forced_stage_reads_its_source_anew(checkout):
+    for force in (False, False, True):
+        stages.run_stage("prepare", force=force)
+    # Nothing DVC knows of has changed: the second run has nothing to do, the forced one reads all the same.
+    assert (checkout / "read.log").read_text() == "read\n" * 2
+
+
+def test_a_stages_exit_code_is_the_nights(checkout, capfd):
+    with pytest.raises(stages.StageError) as caught:
+        stages.run_stage("mistaken")
+    # The stage has said what is wrong, and DVC adds nothing to it.
+    assert capfd.readouterr().err == "cnn wrong\n"
+    # A user's mistake stays one: exit code 2, and trying again is no help.
+    assert caught.value.code == 2
+
+
+def test_a_remote_that_nobody_configured_is_told(checkout):
+    # One line that names the variable, what stood in it, and the cure.
+    with pytest.raises(ConfigError, match=r"CNN_DVC_REMOTE: received stroe; .*dvc remote add stroe") as caught:
+        stages.check_remote("stroe")
+    assert "\n" not in str(caught.value) and "expected a configured remote" in str(caught.value)
+    dvc("remote", "add", "--quiet", "store", str(checkout / "store"))
+    # The ones there are.
+    with pytest.raises(ConfigError, match="expected one of store;"):
+        stages.check_remote("stroe")
+    stages.check_remote("store")
+
+
+def test_a_remote_that_cannot_be_reached_costs_the_night_nothing(checkout, caplog):
+    stages.run_stage("prepare")
+    (checkout / "file").touch()
+    dvc("remote", "add", "--quiet", "lost", str(checkout / "file" / "store"))
+    # What a night has found stays here, and a sentence says so.
+    assert stages.push("lost").startswith("not pushed to lost: ")
+    forget_data(checkout)
+    # The data come from their source then, and the screen says why.
+    assert not stages.pull("lost")
+    assert "dvc pull" in caplog.text
+
+
+def forget_data(checkout):
+    """As a clone has it: the lock, and neither data nor cache."""
+    (checkout / "data.txt").unlink()
+    shutil.rmtree(checkout / ".dvc" / "cache")
+
+
+def test_what_was_pushed_can_be_pulled(checkout):
+    stages.run_stage("prepare")
+    dvc("remote", "add", "--quiet", "store", str(checkout / "store"))
+    # A folder that does not exist yet is made by the first push.
+    assert stages.push("store") == "pushed to store"
+    forget_data(checkout)
+    assert stages.pull("store")
+    assert (checkout / "data.txt").read_text() == "data\n"
