@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import epoch_row
 from rich.console import Console
 
 from cnn import wiring
@@ -16,7 +17,7 @@ from cnn.commands.status import status
 from cnn.config.environment import Environment
 from cnn.config.params import Params
 from cnn.nights import Nights
-from cnn.records import EpochRow, Outcome, Proposal, TrialState
+from cnn.records import Outcome, Proposal, TrialState
 from cnn.search.job import JobId
 from cnn.search.study import open_study
 from cnn.steps.promote import LEDGER
@@ -42,11 +43,6 @@ def screen(environment):
     console = Console(width=200, file=StringIO())
     status(PARAMS, environment, console)
     return console.file.getvalue()
-
-
-def epoch(val_accuracy):
-    figures = dict.fromkeys(EpochRow.__dataclass_fields__, 0.5) | {"epoch": 0, "val_accuracy": val_accuracy}
-    return EpochRow(**figures)
 
 
 def test_with_nothing_it_says_how_to_begin(tmp_path):
@@ -87,7 +83,8 @@ def test_a_search_under_way_shows_its_trials_and_the_best(environment):
         for number in range(3):
             study.ledger.begin(JobId(number, 0), Proposal(number=number, values={}, epochs=1), seed=0)
         for number, accuracy in ((0, 0.25), (1, 0.75)):
-            ended = Outcome(number=number, state=TrialState.COMPLETED, reason="all epochs", curve=(epoch(accuracy),))
+            curve = (epoch_row(accuracy=accuracy),)
+            ended = Outcome(number=number, state=TrialState.COMPLETED, reason="all epochs", curve=curve)
             study.ledger.finish(JobId(number, 0), ended, elapsed_s=61.0)
         text = screen(environment)
         # The ledger's truth while another process writes it.

@@ -14,14 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
+from servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def start(home, *words, **settings):

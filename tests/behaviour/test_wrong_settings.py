@@ -2,12 +2,12 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,12 +26,6 @@ def run(tmp_path):
 
     command.folder = folder
     return command
-
-
-def silent_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def one_line(answer, *parts):
@@ -83,9 +77,15 @@ def test_a_step_before_its_time(run, step, file):
 
 @pytest.mark.parametrize("step", ["search", "train", "register", "nightly", "status"])
 def test_a_tracking_server_that_answers_nothing(run, step):
-    uri = f"http://127.0.0.1:{silent_port()}"
+    uri = f"http://127.0.0.1:{free_port()}"
     # Said before any work is begun, with the setting that changes it.
     one_line(run(step, CNN_TRACKING_URI=uri), uri, "CNN_TRACKING_URI")
+
+
+def test_a_remote_that_nobody_configured(run, tmp_path):
+    one_line(run("nightly", CNN_DVC_REMOTE="stroe"), "CNN_DVC_REMOTE", "stroe", "dvc remote add stroe PLACE")
+    # Said before the night begins: there is no record of one.
+    assert list(tmp_path.glob("home/nights/*.json")) == []
 
 
 def test_a_machine_setting_that_is_none(run):

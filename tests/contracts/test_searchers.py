@@ -10,9 +10,10 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
+from making import epoch_row
 
 from cnn.config.space import Choice, Float, Int
-from cnn.records import Curve, EpochRow, Outcome, Proposal, TrialState, Values
+from cnn.records import Curve, Outcome, Proposal, TrialState, Values
 from cnn.search.engines.random import RandomSearcher
 from cnn.search.engines.searcher import Pause, Searcher, StoredTrial
 from cnn.search.space import Space
@@ -116,22 +117,8 @@ def score(values: Values, epoch: int) -> float:
     return quality(values) * (1 - math.exp(-(epoch + 1)))
 
 
-def row(epoch: int, accuracy: float) -> EpochRow:
-    return EpochRow(
-        epoch=epoch,
-        train_loss=1.0,
-        train_accuracy=accuracy,
-        clean_train_loss=1.0,
-        clean_train_accuracy=accuracy,
-        val_loss=1.0,
-        val_accuracy=accuracy,
-        learning_rate=0.1,
-        seconds=0.1,
-    )
-
-
 def curve(proposal: Proposal) -> Curve:
-    return tuple(row(epoch, score(proposal.values, epoch)) for epoch in range(proposal.epochs))
+    return tuple(epoch_row(epoch, score(proposal.values, epoch)) for epoch in range(proposal.epochs))
 
 
 @dataclass
@@ -185,7 +172,7 @@ class Night:
             return
         accuracy = score(trial.proposal.values, epoch)
         prune = self._engine(lambda: self.searcher.report(number, epoch, accuracy))
-        self.trials[number] = trial = replace(trial, curve=(*trial.curve, row(epoch, accuracy)))
+        self.trials[number] = trial = replace(trial, curve=(*trial.curve, epoch_row(epoch, accuracy)))
         if prune or len(trial.curve) == trial.proposal.epochs:
             self.end(number, TrialState.PRUNED if prune else TrialState.COMPLETED)
 
@@ -249,7 +236,7 @@ def test_a_score_that_is_no_number_is_a_failure_to_learn_from(engine, tmp_path):
     searcher.restore((), "")
     for number in range(3):
         proposal = searcher.ask(number)
-        rows = (row(0, math.nan),)
+        rows = (epoch_row(0, math.nan),)
         searcher.report(number, 0, math.nan)
         state = TrialState.COMPLETED if number else TrialState.FAILED
         searcher.tell(Outcome(number=number, state=state, reason="NaN", curve=rows))

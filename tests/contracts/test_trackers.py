@@ -1,27 +1,18 @@
 """What every tracker must do, over all of them: memory, MLflow on sqlite, MLflow behind a real server."""
 
-import os
-import signal
-import socket
-import subprocess
-import time
 from dataclasses import replace
 
 import pytest
+from making import epoch_row
+from servers import TrackingServer
 
 from cnn.config.environment import Environment
-from cnn.records import EpochRow
-from cnn.tracking.client import SETTINGS
 from cnn.tracking.memory import MemoryTracker
 from cnn.tracking.mlflow import MlflowTracker
-from cnn.tracking.server import check_server, server_command
 from cnn.tracking.tracker import Run, RunState
 
 EXPERIMENT = "contract"
-ROW = EpochRow(
-    epoch=0, train_loss=1.5, train_accuracy=0.5, clean_train_loss=1.25, clean_train_accuracy=0.625,
-    val_loss=1.75, val_accuracy=0.5, learning_rate=0.001, seconds=2.0,
-)  # fmt: skip
+ROW = epoch_row()
 
 
 @pytest.fixture(scope="module")
@@ -33,33 +24,13 @@ def sqlite_home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server_home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    files = ("--artifacts-destination", str(folder / "artifacts"))
-    command = server_command(port, "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", *files)
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(
-            command, env=os.environ | SETTINGS, stdout=log, stderr=log, cwd=folder, start_new_session=True
-        )
-    uri = f"http://127.0.0.1:{port}"
+    server = TrackingServer(folder)
+    server.start()
     try:
-        _wait_for(uri, folder / "log")
-        yield Environment(home=folder / "home", tracking_uri=uri)
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
         server.wait()
-
-
-def _wait_for(uri, log):
-    deadline = time.monotonic() + 180
-    while True:
-        try:
-            return check_server(uri)
-        except Exception:
-            if time.monotonic() > deadline:
-                raise AssertionError(log.read_text()) from None
-            time.sleep(0.5)
+        yield Environment(home=folder / "home", tracking_uri=server.uri)
+    finally:
+        server.kill()
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("server", marks=pytest.mark.slow)])

@@ -5,12 +5,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+from servers import TrackingServer, rows_of
 
 from cnn.config.environment import Environment
 from cnn.config.reading import read_params
@@ -138,12 +139,6 @@ class Reference:
     seconds: float
 
 
-def rows_of(database, query):
-    """What a query finds in an sqlite file that others may be writing."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as db:
-        return db.execute(query).fetchall()
-
-
 def check_tracked(project, database):
     runs = rows_of(database, "SELECT value, status FROM tags JOIN runs USING (run_uuid) WHERE key = 'cnn.key'")
     expected = {f"{project.study}/{row.id}": row.outcome for row in project.ledger()}
@@ -152,12 +147,9 @@ def check_tracked(project, database):
     # Each ended as the ledger says, the search itself as finished.
     ends = {key: "FAILED" if outcome.state == "failed" else "FINISHED" for key, outcome in expected.items()}
     assert dict(runs) == ends | {project.study: "FINISHED"}
-    # One value a step; only the machine's samples begin again at 0 with each start.
-    doubled = rows_of(
-        database,
-        "SELECT key, step FROM metrics WHERE key NOT LIKE 'system/%' GROUP BY run_uuid, key, step HAVING COUNT(*) > 1",
-    )
-    assert doubled == []
+    # One value a step, of an epoch as of the machine's samples, whose steps are unix seconds.
+    doubled = "SELECT key, step FROM metrics GROUP BY run_uuid, key, step HAVING COUNT(*) > 1"
+    assert rows_of(database, doubled) == []
     query = (
         "SELECT tags.value, metrics.step, metrics.key, metrics.value FROM metrics JOIN tags USING (run_uuid)"
         " WHERE tags.key = 'cnn.key' AND metrics.key IN ('val_accuracy', 'gap_loss', 'learning_rate', 'train_loss')"
@@ -251,3 +243,15 @@ def reference(tmp_path_factory, prepared):
 def disturbed(tmp_path, prepared):
     """A project that would find what `reference` has found, if nobody disturbed it."""
     return with_data(write_project(tmp_path / "project", tmp_path / "home", UNDISTURBED), prepared)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A tracking server that answers."""
+    server = TrackingServer(tmp_path)
+    server.start()
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.kill()

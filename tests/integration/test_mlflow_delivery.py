@@ -1,8 +1,6 @@
 """Nothing lost, nothing doubled: a server that dies and comes back, a logging process that is killed."""
 
 import os
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -12,84 +10,36 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from making import epoch_row
+from servers import rows_of
 
 from cnn.config.environment import Environment
-from cnn.records import EpochRow
 from cnn.tracking.backend import MlflowBackend
-from cnn.tracking.client import SETTINGS
 from cnn.tracking.mlflow import MlflowTracker
-from cnn.tracking.server import check_server, server_command
 from cnn.tracking.spool import Spool
 from cnn.tracking.tracker import Run, RunState
 
 pytestmark = pytest.mark.slow
 
-ROW = EpochRow(
-    epoch=0, train_loss=1.5, train_accuracy=0.5, clean_train_loss=1.25, clean_train_accuracy=0.625,
-    val_loss=1.75, val_accuracy=0.5, learning_rate=0.001, seconds=2.0,
-)  # fmt: skip
+ROOT = Path(__file__).resolve().parents[2]
+ROW = epoch_row()
 
 TALKER = """
 import sys
-from dataclasses import replace
 from pathlib import Path
 from cnn.config.environment import Environment
 from cnn.tracking.mlflow import MlflowTracker
 from cnn.tracking.tracker import Run
-from tests_row import ROW
+from making import epoch_row
 
 tracker = MlflowTracker(Environment(home=Path(sys.argv[1])), "killed")
 tracker.start(Run(key="killed/0", name="trial 0"))
 for epoch in range(10_000):
-    tracker.log_epoch("killed/0", replace(ROW, epoch=epoch))
+    tracker.log_epoch("killed/0", epoch_row(epoch))
     print(epoch, flush=True)
     if epoch == 10:
         tracker.flush(120.0)
 """
-
-
-class Server:
-    """A real `mlflow server` that can be killed and started again on the same port and database."""
-
-    def __init__(self, folder):
-        self.folder, self.database = folder, folder / "server.db"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-
-    def start(self):
-        files = ("--artifacts-destination", str(self.folder / "artifacts"))
-        command = server_command(self.port, "--backend-store-uri", f"sqlite:///{self.database}", *files)
-        with (self.folder / "log").open("a") as log:
-            self.process = subprocess.Popen(
-                command, env=os.environ | SETTINGS, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
-            )
-        deadline = time.monotonic() + 180
-        while True:
-            try:
-                return check_server(self.uri)
-            except Exception:
-                if time.monotonic() > deadline:
-                    raise AssertionError((self.folder / "log").read_text()) from None
-                time.sleep(0.5)
-
-    def kill(self):
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
-@pytest.fixture
-def server(tmp_path):
-    server = Server(tmp_path)
-    server.start()
-    yield server
-    server.kill()
-
-
-def rows_of(database, query):
-    with closing(sqlite3.connect(database)) as db:
-        return db.execute(query).fetchall()
 
 
 def say(tracker, epochs):
@@ -124,6 +74,7 @@ def test_a_server_that_dies_and_comes_back(server, tmp_path, caplog):
     first.close()
 
     server.start()
+    server.wait()
     second = MlflowTracker(environment, "night")
     say(second, 8)  # a resumed process says it all again
     second.end("study/0", RunState.FINISHED)
@@ -142,8 +93,7 @@ def test_a_server_that_dies_and_comes_back(server, tmp_path, caplog):
 
 # The logging process is killed with -9 while it speaks and delivers: the next one delivers all that was said, once.
 def test_a_killed_logger(tmp_path):
-    (tmp_path / "tests_row.py").write_text(f"from cnn.records import EpochRow\nROW = {ROW!r}\n")
-    path = os.pathsep.join([str(tmp_path), str(Path.cwd())])
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     command = [sys.executable, "-c", TALKER, str(tmp_path / "home")]
     talker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path})
     said = 0

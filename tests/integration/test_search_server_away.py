@@ -2,63 +2,16 @@
 server knows what the ledger knows, once.
 """
 
-import os
 import random
-import signal
-import socket
-import subprocess
 import time
 from contextlib import closing
 
 import pytest
 
 from cnn.config.environment import Environment
-from cnn.tracking.client import SETTINGS
 from cnn.tracking.mlflow import MlflowTracker
-from cnn.tracking.server import check_server, server_command
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]  # a server takes half a minute to come up
-
-
-class Server:
-    """An `mlflow server` that can be killed and started again at the same address."""
-
-    def __init__(self, folder):
-        self.folder, self.database = folder, folder / "server.db"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-
-    def start(self):
-        files = ("--artifacts-destination", str(self.folder / "artifacts"))
-        command = server_command(self.port, "--backend-store-uri", f"sqlite:///{self.database}", *files)
-        with (self.folder / "server.log").open("a") as log:
-            self.process = subprocess.Popen(
-                command, env=os.environ | SETTINGS, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
-            )
-
-    def wait(self):
-        deadline = time.monotonic() + 180
-        while time.monotonic() < deadline:
-            try:
-                return check_server(self.uri)
-            except Exception:
-                time.sleep(0.5)
-        raise AssertionError((self.folder / "server.log").read_text())
-
-    def kill(self):
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
-@pytest.fixture
-def server(tmp_path):
-    server = Server(tmp_path)
-    server.start()
-    server.wait()
-    yield server
-    server.kill()
 
 
 def wait_for(process, project, n_events):

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+from servers import free_port
 
 from cnn.config.environment import Environment
 from cnn.durable import sha256_of
@@ -155,12 +155,6 @@ def deliver_run(environment):
     tracker.end("s/candidate", RunState.FINISHED)
     assert tracker.flush(120.0)
     tracker.close()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

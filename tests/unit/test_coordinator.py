@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from io import StringIO
 
 import pytest
+from making import epoch_row
 from rich.console import Console
 
 from cnn.config.params import SearchParams
 from cnn.config.recipe import Recipe
 from cnn.config.space import Float, Int
 from cnn.errors import Interrupted, SpaceError
-from cnn.records import Cost, EpochRow, Outcome, Proposal, TrialState
+from cnn.records import Cost, Outcome, Proposal, TrialState
 from cnn.search.budget import Budget
 from cnn.search.coordinator import Coordinator
 from cnn.search.engines.optuna import OptunaSearcher
@@ -32,20 +33,6 @@ DIMENSIONS = {
     "optimizer.learning_rate": Float(type="float", low=1e-4, high=1e-1, log=True),
 }
 DIES, FAILS = "dies", "fails"
-
-
-def row(epoch, accuracy):
-    return EpochRow(
-        epoch=epoch,
-        train_loss=1.0,
-        train_accuracy=0.5,
-        clean_train_loss=0.9,
-        clean_train_accuracy=0.6,
-        val_loss=1.1,
-        val_accuracy=accuracy,
-        learning_rate=0.01,
-        seconds=1.0,
-    )
 
 
 def learnt(job, epoch):
@@ -121,11 +108,11 @@ class ScriptedExecutor:
         if word is FAILS:
             return self._ended(run, TrialState.FAILED, "ValueError: no")
         run.reported, run.answered = run.reported + 1, False
-        return EpochDone(id=run.job.id, row=row(run.reported - 1, word), cost=self._cost(run))
+        return EpochDone(id=run.job.id, row=epoch_row(run.reported - 1, word), cost=self._cost(run))
 
     def _ended(self, run, state, reason):
         del self.runs[run.job.id]
-        curve = tuple(row(epoch, accuracy) for epoch, accuracy in enumerate(run.words[: run.reported]))
+        curve = tuple(epoch_row(epoch, accuracy) for epoch, accuracy in enumerate(run.words[: run.reported]))
         number = run.job.id.number
         return JobEnded(
             id=run.job.id,

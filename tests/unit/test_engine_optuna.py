@@ -7,10 +7,11 @@ from pathlib import Path
 
 import optuna  # noqa: TID251 - read as the dashboard reads
 import pytest
+from making import epoch_row
 
 from cnn.config.space import Choice, Float, Int
 from cnn.errors import IntegrityError, SpaceError, UserError
-from cnn.records import EpochRow, Outcome, TrialState
+from cnn.records import Outcome, TrialState
 from cnn.search.engines.optuna import OptunaSearcher
 from cnn.search.engines.searcher import StoredTrial
 from cnn.search.space import Space
@@ -36,20 +37,6 @@ def begun(url: str, **words) -> OptunaSearcher:
     made = searcher(url, **words)
     made.restore((), "")
     return made
-
-
-def row(epoch: int, accuracy: float) -> EpochRow:
-    return EpochRow(
-        epoch=epoch,
-        train_loss=1.0,
-        train_accuracy=accuracy,
-        clean_train_loss=1.0,
-        clean_train_accuracy=accuracy,
-        val_loss=1.0,
-        val_accuracy=accuracy,
-        learning_rate=0.1,
-        seconds=0.1,
-    )
 
 
 def seen(url: str, study: str = "night") -> list[optuna.trial.FrozenTrial]:
@@ -78,7 +65,9 @@ def test_the_dashboard_sees_a_trial_live(url):
     assert trial.user_attrs["number"] == 0
     assert trial.intermediate_values == {1: 0.4}
     engine.report(0, 1, 0.7)
-    engine.tell(Outcome(number=0, state=TrialState.COMPLETED, reason="all epochs", curve=(row(0, 0.4), row(1, 0.7))))
+    engine.tell(
+        Outcome(number=0, state=TrialState.COMPLETED, reason="all epochs", curve=(epoch_row(0, 0.4), epoch_row(1, 0.7)))
+    )
     (trial,) = seen(url)
     # Afterwards: its best score.
     assert trial.state is FINAL["COMPLETE"]
@@ -99,7 +88,7 @@ def test_the_dashboard_sees_a_trial_live(url):
 def test_endings(url, state, accuracy, expected, value):
     engine = begun(url)
     engine.ask(0)
-    curve = () if accuracy is None else (row(0, accuracy),)
+    curve = () if accuracy is None else (epoch_row(0, accuracy),)
     for epoch in curve:
         engine.report(0, 0, epoch.val_accuracy)
     engine.tell(Outcome(number=0, state=state, reason="scripted", curve=curve))
@@ -124,7 +113,7 @@ def test_what_the_ledger_does_not_know_is_failed(url):
 def test_what_the_storage_missed_is_added(url, tmp_path):
     engine = begun(url)
     proposal = engine.ask(0)
-    curve = (row(0, 0.4), row(1, 0.6))
+    curve = (epoch_row(0, 0.4), epoch_row(1, 0.6))
     outcome = Outcome(number=0, state=TrialState.COMPLETED, reason="all epochs", curve=curve)
     ledger = [StoredTrial(proposal=proposal, curve=curve, outcome=outcome)]
     elsewhere = f"sqlite:///{tmp_path / 'elsewhere.db'}"
@@ -143,7 +132,7 @@ def test_what_the_storage_missed_is_added(url, tmp_path):
 def test_an_ending_told_twice_is_kept_once(url):
     engine = begun(url)
     proposal = engine.ask(0)
-    outcome = Outcome(number=0, state=TrialState.COMPLETED, reason="all epochs", curve=(row(0, 0.4),))
+    outcome = Outcome(number=0, state=TrialState.COMPLETED, reason="all epochs", curve=(epoch_row(0, 0.4),))
     engine.tell(outcome)
     # The kill came between Optuna's storage and the ledger: the trial ends once more.
     again = searcher(url)
@@ -205,7 +194,7 @@ def test_a_storage_that_fails_later_stops_the_mirror_alone(url, tmp_path, caplog
         change(path, "ALTER TABLE trials RENAME TO away")
     else:
         optuna.delete_study(study_name="night", storage=url)
-    curve = (row(0, 0.4),)
+    curve = (epoch_row(0, 0.4),)
     outcome = Outcome(number=0, state=TrialState.COMPLETED, reason="all epochs", curve=curve)
     for each in (engine, undisturbed):
         each.report(0, 0, 0.4)

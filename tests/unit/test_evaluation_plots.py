@@ -5,27 +5,18 @@ import threading
 
 import numpy as np
 import pytest
+from making import epoch_row
 from PIL import Image
 
 from cnn.durable import sha256_of
 from cnn.errors import StorageError
 from cnn.evaluation.metrics import multiclass_metrics
 from cnn.evaluation.plots import confusion_picture, curve_picture, per_class_picture
-from cnn.records import EpochRow
 
 
 def row(epoch, value=0.5, loss=1.0):
-    return EpochRow(
-        epoch=epoch,
-        train_loss=loss,
-        train_accuracy=value,
-        clean_train_loss=loss * 0.8,
-        clean_train_accuracy=value,
-        val_loss=loss,
-        val_accuracy=value - 0.1,
-        learning_rate=0.1,
-        seconds=1.0,
-    )
+    clean = {"clean_train_loss": loss * 0.8, "clean_train_accuracy": value}
+    return epoch_row(epoch, accuracy=value - 0.1, val_loss=loss, **clean)
 
 
 def rising(n):

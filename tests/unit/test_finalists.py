@@ -1,26 +1,14 @@
 """The best of many looks better than it is: fresh seeds decide."""
 
-from cnn.records import Cost, EpochRow, Outcome, Proposal, TrialState
+from making import epoch_row, ledger_row
+
+from cnn.records import Outcome, TrialState
 from cnn.search.finalists import finalists, pending_repeats, standings
 from cnn.search.job import JobId
-from cnn.search.ledger import LedgerRow
 
 
 def run(number, accuracy, repeat=0, state=TrialState.COMPLETED):
-    row = EpochRow(
-        epoch=0,
-        train_loss=1.0,
-        train_accuracy=0.5,
-        clean_train_loss=1.0,
-        clean_train_accuracy=0.5,
-        val_loss=1.0,
-        val_accuracy=accuracy,
-        learning_rate=0.1,
-        seconds=1.0,
-    )
-    outcome = Outcome(number=number, state=state, reason="", curve=(row,))
-    proposal = Proposal(number=number, values={}, epochs=1)
-    return LedgerRow(id=JobId(number, repeat), proposal=proposal, seed=0, cost=Cost(), deaths=0, outcome=outcome)
+    return ledger_row(Outcome(number=number, state=state, reason="", curve=(epoch_row(accuracy=accuracy),)), repeat)
 
 
 TRIALS = [

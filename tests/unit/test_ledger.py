@@ -7,30 +7,21 @@ import subprocess
 import sys
 
 import pytest
+from making import epoch_row
 
 from cnn.errors import IntegrityError
-from cnn.records import Cost, EpochRow, Outcome, Proposal, TrialState
+from cnn.records import Cost, Outcome, Proposal, TrialState
 from cnn.search.job import JobId
 from cnn.search.ledger import Ledger
 
-ROW = EpochRow(
-    epoch=0,
-    train_loss=1.0,
-    train_accuracy=0.5,
-    clean_train_loss=0.9,
-    clean_train_accuracy=0.6,
-    val_loss=1.1,
-    val_accuracy=0.55,
-    learning_rate=0.01,
-    seconds=2.0,
-)
 PROPOSAL = Proposal(number=0, values={"model.filters": 8, "augment.flip": True, "optimizer.name": "sgd"}, epochs=3)
 TRIAL = JobId(0)
 
 
 def outcome(state=TrialState.COMPLETED, **changes):
     return Outcome(
-        **{"number": 0, "state": state, "reason": "all epochs", "curve": (ROW,), "cost": Cost(epochs=1)} | changes
+        **{"number": 0, "state": state, "reason": "all epochs", "curve": (epoch_row(),), "cost": Cost(epochs=1)}
+        | changes
     )
 
 

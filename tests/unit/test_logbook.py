@@ -1,33 +1,18 @@
 """What a search says to its tracker."""
 
 import pytest
+from making import epoch_row, ledger_row
 
-from cnn.records import Cost, EpochRow, Outcome, Proposal, TrialState
+from cnn.records import Cost, Outcome, TrialState
 from cnn.search.finalists import Standing
 from cnn.search.job import JobId
-from cnn.search.ledger import LedgerRow
 from cnn.search.logbook import Logbook
 from cnn.tracking.conventions import end_figures
 from cnn.tracking.memory import MemoryTracker
 from cnn.tracking.tracker import RunState
 
-
-def row(epoch, val_accuracy, clean=0.75, val_loss=1.0):
-    return EpochRow(
-        epoch=epoch,
-        train_loss=1.0,
-        train_accuracy=0.5,
-        clean_train_loss=0.9,
-        clean_train_accuracy=clean,
-        val_loss=val_loss,
-        val_accuracy=val_accuracy,
-        learning_rate=0.01,
-        seconds=2.0,
-    )
-
-
 TRIAL = JobId(3)
-CURVE = (row(0, 0.5), row(1, 0.625), row(2, 0.5))
+CURVE = tuple(epoch_row(epoch, accuracy, clean_train_accuracy=0.75) for epoch, accuracy in enumerate((0.5, 0.625, 0.5)))
 OUTCOME = Outcome(
     number=3,
     state=TrialState.PRUNED,
@@ -167,16 +152,8 @@ def test_a_search_that_goes_on_is_shown_as_running(book, tracker):
 
 
 def test_the_search_ends_with_its_winner(book, tracker, tmp_path):
-    trial = LedgerRow(
-        id=JobId(3),
-        proposal=Proposal(number=3, values={}, epochs=3),
-        seed=7,
-        cost=Cost(),
-        deaths=0,
-        outcome=OUTCOME,
-    )
     (tmp_path / "winner.yaml").write_text("trial: 3\n")
-    winner = Standing(row=trial, score=0.625, fresh_scores=(0.5, 0.75))
+    winner = Standing(row=ledger_row(OUTCOME), score=0.625, fresh_scores=(0.5, 0.75))
     book.close(winner, {"n_completed": 4.0}, [tmp_path / "winner.yaml"])
     logged = tracker.read_run("study")
     # The mean of the fresh runs and how far the runs lie apart, beside what the trial had first promised.

@@ -3,28 +3,22 @@
 from dataclasses import replace
 
 import pytest
+from making import epoch_row
 
 from cnn.durable import exclusive
-from cnn.records import Cost, EpochRow, Outcome, Proposal, TrialState
+from cnn.records import Cost, Outcome, Proposal, TrialState
 from cnn.search.job import JobId
 from cnn.search.ledger import Ledger
 from cnn.search.reconcile import reconcile
 from cnn.tracking.memory import MemoryTracker
 from cnn.tracking.tracker import Run, RunState
 
-ROW = EpochRow(
-    epoch=0,
-    train_loss=1.0,
-    train_accuracy=0.5,
-    clean_train_loss=0.9,
-    clean_train_accuracy=0.75,
-    val_loss=1.1,
-    val_accuracy=0.5,
-    learning_rate=0.01,
-    seconds=2.0,
-)
 COMPLETED = Outcome(
-    number=0, state=TrialState.COMPLETED, reason="all epochs", curve=(ROW,), cost=Cost(wall_s=3.0, cpu_s=5.0, epochs=1)
+    number=0,
+    state=TrialState.COMPLETED,
+    reason="all epochs",
+    curve=(epoch_row(accuracy=0.5, clean_train_accuracy=0.75),),
+    cost=Cost(wall_s=3.0, cpu_s=5.0, epochs=1),
 )
 FAILED = Outcome(number=1, state=TrialState.FAILED, reason="out of memory")
 

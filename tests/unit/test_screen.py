@@ -3,26 +3,17 @@
 from io import StringIO
 
 import pytest
+from making import epoch_row
 from rich.console import Console
 
-from cnn.records import Cost, EpochRow, Outcome, TrialState
+from cnn.records import Cost, Outcome, TrialState
 from cnn.search.job import JobId
 from cnn.search.screen import Progress, Screen
 
 
 def curve(*accuracies):
     return tuple(
-        EpochRow(
-            epoch=epoch,
-            train_loss=1.0,
-            train_accuracy=0.5,
-            clean_train_loss=0.9,
-            clean_train_accuracy=accuracy + 0.05,
-            val_loss=1.1,
-            val_accuracy=accuracy,
-            learning_rate=0.01,
-            seconds=2.5,
-        )
+        epoch_row(epoch, accuracy, clean_train_accuracy=accuracy + 0.05, seconds=2.5)
         for epoch, accuracy in enumerate(accuracies)
     )
 

@@ -6,15 +6,10 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from servers import free_port
 
 from cnn.errors import ConfigError, IntegrityError, ServiceError, StorageError
 from cnn.tracking.server import check_server
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 # Where nothing listens, the answer is a ServiceError within seconds, in one line that names the address.

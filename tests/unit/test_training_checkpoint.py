@@ -2,15 +2,13 @@ import logging
 
 import numpy as np
 import pytest
+from making import epoch_row
 
-from cnn.records import EpochRow
 from cnn.training.checkpoint import Checkpoint, CheckpointFolder, discard
-
-FIGURES = dict.fromkeys(EpochRow.__dataclass_fields__, 0.1)
 
 
 def checkpoint(n_epochs):
-    curve = tuple(EpochRow(**(FIGURES | {"epoch": epoch})) for epoch in range(n_epochs))
+    curve = tuple(epoch_row(epoch) for epoch in range(n_epochs))
     state = [np.full((20, 5), n_epochs, np.float32), np.array(n_epochs, np.int64), np.array([1, 2], np.uint32)]
     return Checkpoint(curve=curve, state=state, best=[np.arange(12.0) + n_epochs])
 

@@ -1,0 +1,126 @@
+"""Which stages a night runs, in which order, and which of them in any case; and how a start of a night ends."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cnn.errors import ConfigError
+from cnn.nights import Nights
+from cnn.search.study import open_study
+from cnn.steps.promote import Verdict
+from flows import nightly, stages
+
+ROOT = Path(__file__).resolve().parents[2]
+TASKS = ("reconcile", "prepare", "search", "train", "evaluate", "register", "promote", "save")
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """The shipped settings in a folder of their own, and a home of its own."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    shutil.copy(ROOT / "params.yaml", folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("CNN_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CNN_NIGHT", "")  # a night sets it, for good
+    return folder
+
+
+@pytest.fixture
+def nights(tmp_path):
+    return Nights(tmp_path / "home" / "nights")
+
+
+# ---- the flow
+
+
+@pytest.fixture
+def calls(checkout, monkeypatch):
+    """What the flow has DVC do; nothing runs, and Prefect has no part in it."""
+    calls = []
+    verdict = Verdict(promoted=True, challenger=1, champion=None, reason="the first")
+    for name in TASKS:
+        monkeypatch.setattr(nightly, name, getattr(nightly, name).fn)
+    monkeypatch.setattr(nightly, "reconcile_all", lambda *, flow_run: [])
+    monkeypatch.setattr(nightly, "register", lambda params, environment: None)
+    monkeypatch.setattr(nightly, "promote", lambda params, environment: verdict)
+    monkeypatch.setattr(nightly.artifacts, "leaderboard", lambda night: None)
+    monkeypatch.setattr(nightly.artifacts, "verdict", lambda night, verdict: None)
+    monkeypatch.setattr(stages, "run_stage", lambda name, *, force=False: calls.append((name, force)))
+    monkeypatch.setattr(stages, "pull", lambda remote: calls.append(("pull", remote)))
+    monkeypatch.setattr(stages, "push", lambda remote: calls.append(("push", remote)))
+    monkeypatch.setattr(stages, "save", lambda night: f"saved as {night}")
+    return calls
+
+
+def run_flow(checkout, nights, *overrides):
+    params = checkout / "params.yaml"
+    if overrides:
+        params.write_text(nightly.write_overrides(params, overrides))
+    nightly.nightly.fn(nights.open(checkout, "digest").name)
+
+
+def test_a_night_always_searches_and_else_does_what_has_changed(calls, checkout, nights):
+    run_flow(checkout, nights)
+    # Yesterday's search says nothing about tonight's; the other stages are DVC's to judge.
+    assert calls == [("prepare", False), ("search", True), ("train", False), ("evaluate", False)]
+
+
+def test_a_users_own_data_are_read_anew_each_night(calls, checkout, nights, monkeypatch):
+    monkeypatch.setenv("CNN_DVC_REMOTE", "store")
+    run_flow(checkout, nights, "prepare.source=npz", "prepare.path=mine.npz")
+    # DVC knows the path and not what is in it, so the stage is forced; the remote's data may be of another day.
+    assert calls[0] == ("prepare", True)
+    assert ("pull", "store") not in calls
+
+
+def test_data_that_cannot_have_changed_come_from_the_remote(calls, checkout, nights, monkeypatch):
+    monkeypatch.setenv("CNN_DVC_REMOTE", "store")
+    run_flow(checkout, nights)
+    # Pulled before they would be prepared, and all is pushed at the end.
+    assert calls[:2] == [("pull", "store"), ("prepare", False)]
+    assert calls[-1] == ("push", "store")
+
+
+def test_a_users_own_recipe_is_read_anew_each_night(calls, checkout, nights):
+    run_flow(checkout, nights, "train.recipe=mine.yaml")
+    # As with data: DVC knows the name of the file only.
+    assert ("train", True) in calls
+
+
+# ---- the start
+
+
+def test_a_night_with_an_unknown_remote_does_not_begin(checkout, nights, monkeypatch):
+    monkeypatch.setenv("CNN_DVC_REMOTE", "stroe")
+    monkeypatch.setattr(nightly, "_run", lambda night, environment, console: 1)
+    before = (checkout / "params.yaml").read_text()
+    with pytest.raises(ConfigError, match="CNN_DVC_REMOTE"):
+        nightly.run_night(["train.epochs=3"])
+    # There is no record to go on with, and the settings are as they were.
+    assert nights.all() == []
+    assert (checkout / "params.yaml").read_text() == before
+
+
+def test_a_night_without_a_winner_is_over(checkout, nights, monkeypatch):
+    def flow(night, environment, console):
+        with open_study(environment.studies, "digest", night=night.name) as study:
+            study.finish(winner=False)
+        return 2
+
+    monkeypatch.setattr(nightly, "_run", flow)
+    # The search's own exit code, and the reason in the night's record.
+    assert nightly.run_night([]) == 2
+    (night,) = nights.all()
+    assert night.finished and night.verdict == "no trial brought a model"
+    # The next start is a new night: going on with this one would only fail again.
+    nightly.run_night([])
+    assert len(nights.all()) == 2
+
+
+def test_a_night_whose_stage_failed_otherwise_can_be_gone_on_with(checkout, nights, monkeypatch):
+    monkeypatch.setattr(nightly, "_run", lambda night, environment, console: 1)
+    assert [nightly.run_night([]), nightly.run_night([])] == [1, 1]
+    # One record, open.
+    assert [night.finished for night in nights.all()] == [False]
