@@ -125,11 +125,12 @@ class OptunaSearcher:
 
     def _judge(self, number: int, epoch: int, score: float) -> bool:
         """Record a score; whether the trial is to be pruned, now or since an earlier epoch."""
-        trial = self._storage.get_trial(self._ids[number])
-        if epoch + 1 in trial.intermediate_values:
+        trial_id = self._ids[number]
+        if epoch + 1 in self._storage.get_trial(trial_id).intermediate_values:
             return number in self._doomed
-        self._storage.set_trial_intermediate_value(self._ids[number], epoch + 1, score)
-        if epoch + 1 < self._epochs and self._study.pruner.prune(self._study, trial):
+        self._storage.set_trial_intermediate_value(trial_id, epoch + 1, score)
+        # what the storage gave before does not know this score
+        if epoch + 1 < self._epochs and self._study.pruner.prune(self._study, self._storage.get_trial(trial_id)):
             self._doomed.add(number)
         return number in self._doomed
 
