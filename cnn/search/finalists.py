@@ -20,12 +20,14 @@ class Standing:
 
     Args:
         score: Best validation accuracy of the trial itself, in [0, 1]; too good by the luck of being chosen.
-        fresh_scores: The same of each run with a fresh seed.
+        fresh_scores: The same of each completed run with a fresh seed.
+        n_failed: Runs with a fresh seed that failed: the recipe diverges, or is more than the machine can hold.
     """
 
     row: LedgerRow
     score: float
     fresh_scores: tuple[float, ...]
+    n_failed: int = 0
 
     @property
     def mean(self) -> float:
@@ -54,17 +56,18 @@ def standings(rows: Sequence[LedgerRow], n: int) -> list[Standing]:
     """The finalists with their runs, best first: by the mean of their fresh runs when each has one.
 
     When the budget ended before that, by the mean of all their runs: an unconfirmed finalist is then taken at its word,
-    rather than beaten by a weaker one that happened to be confirmed. A fresh run that failed or was cut off does not
-    count.
+    rather than beaten by a weaker one that happened to be confirmed. A fresh run that was cut off does not count; one
+    that failed puts its finalist behind all that can be relied on.
     """
     chosen = []
     for row in finalists([row for row in rows if row.id.repeat == 0], n):
         repeats = [other for other in rows if other.id.number == row.id.number and other.id.repeat > 0]
         fresh = tuple(score for run in repeats if _completed(run) and (score := _score(run)) is not None)
-        chosen.append(Standing(row=row, score=_score(row) or 0.0, fresh_scores=fresh))
-    confirmed = all(standing.fresh_scores for standing in chosen)
+        n_failed = sum(run.outcome is not None and run.outcome.state is TrialState.FAILED for run in repeats)
+        chosen.append(Standing(row=row, score=_score(row) or 0.0, fresh_scores=fresh, n_failed=n_failed))
+    confirmed = all(standing.fresh_scores for standing in chosen if not standing.n_failed)
     figure = attrgetter("mean" if confirmed else "mean_of_all")
-    return sorted(chosen, key=lambda standing: (-figure(standing), standing.row.id.number))
+    return sorted(chosen, key=lambda standing: (standing.n_failed, -figure(standing), standing.row.id.number))
 
 
 def pending_repeats(rows: Sequence[LedgerRow], n: int, n_seeds: int) -> list[JobId]:

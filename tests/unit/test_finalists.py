@@ -51,7 +51,7 @@ def test_the_mean_of_the_fresh_runs_decides():
 
 
 def test_without_a_fresh_run_for_each_all_runs_count():
-    rows = [*TRIALS, run(1, 0.0, repeat=1, state=TrialState.FAILED), run(2, 0.6, repeat=1)]
+    rows = [*TRIALS, run(2, 0.6, repeat=1)]
     # Trial 1 has no fresh run, so its 0.9 is taken at its word, against 0.8 and 0.6 of trial 2.
     assert [standing.row.id.number for standing in standings(rows, 2)] == [1, 2]
 
@@ -61,3 +61,11 @@ def test_a_run_that_was_cut_off_confirms_nothing():
     # The budget ended in the middle of trial 1's fresh run: its 0.2 says nothing about the recipe.
     assert standings(rows, 2)[0].fresh_scores == ()
     assert standings(rows, 2)[0].row.id.number == 1
+
+
+def test_a_recipe_that_fails_on_a_fresh_seed_does_not_win():
+    rows = [*TRIALS, run(1, 0.0, repeat=1, state=TrialState.FAILED), run(2, 0.6, repeat=1)]
+    # Trial 1's 0.9 was luck of another kind: the next seed brought nothing at all.
+    assert [standing.row.id.number for standing in standings(rows, 2)] == [2, 1]
+    # Unless nobody is better.
+    assert standings([*rows, run(2, 0.0, repeat=2, state=TrialState.FAILED)], 2)[0].row.id.number == 1
