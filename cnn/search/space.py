@@ -16,6 +16,8 @@ from cnn.config.space import Choice, Dimension, Float, Int
 from cnn.errors import SpaceError
 from cnn.records import Scalar, Values
 
+_COUNTS = ("model.blocks", "model.convolutions", "model.filters", "model.growth")  # which a plan stands in for
+
 
 class Space:
     """Dimensions by the dotted path of the recipe field they set, parents before children.
@@ -28,8 +30,8 @@ class Space:
         >>> name = Choice(type="choice", values=("adam", "sgd"))
         >>> momentum = Int(type="int", low=0, high=9, when={"name": ("sgd",)})
         >>> space = Space({"momentum": momentum, "name": name})
-        >>> list(space.dimensions), space.n_points
-        (['name', 'momentum'], 11)
+        >>> list(space.dimensions)
+        ['name', 'momentum']
         >>> space.active({"name": "adam", "momentum": 3})
         {'name': 'adam'}
     """
@@ -43,13 +45,6 @@ class Space:
     @property
     def has_conditions(self) -> bool:
         return any(dimension.when for dimension in self.dimensions.values())
-
-    @property
-    def n_points(self) -> int | None:
-        """How many different values there are; None when a real number is among them."""
-        if any(isinstance(dimension, Float) for dimension in self.dimensions.values()):
-            return None
-        return self._count(list(self.dimensions), {})
 
     def is_active(self, path: str, values: Values) -> bool:
         """Whether the conditions of a dimension hold in the active values of its parents."""
@@ -78,12 +73,14 @@ class Space:
         return values
 
     def check(self, base: Recipe) -> None:
-        """Make sure that every path names a field of the recipe and that the field takes all values of the dimension.
+        """Make sure that every path names a field of the recipe that has a say, and that it takes the dimension's values.
 
         Raises:
-            ConfigError: It doesn't.
+            SpaceError: The field has no effect: something else decides.
+            ConfigError: There is no such field, or it doesn't take a value.
         """
         for path, dimension in self.dimensions.items():
+            _check_effect(path, base)
             for value in _probes(dimension):
                 recipe_with(base, self._premises(path) | {path: value})
 
@@ -93,21 +90,6 @@ class Space:
         for parent, allowed in self.dimensions[path].when.items():
             premises |= self._premises(parent) | {parent: allowed[0]}
         return premises
-
-    def _count(self, paths: list[str], values: dict[str, Scalar]) -> int:
-        if not paths:
-            return 1
-        path, *rest = paths
-        if not self.is_active(path, values):
-            return self._count(rest, values)
-        # Values no condition asks for are all alike: counted once, as if the parent had no value.
-        asked = self._asked(path)
-        n_alike = _n_values(self.dimensions[path]) - len(asked)
-        counts = [self._count(rest, values | {path: value}) for value in asked]
-        return sum(counts) + (n_alike * self._count(rest, values) if n_alike else 0)
-
-    def _asked(self, path: str) -> set[Scalar]:
-        return {value for child in self.dimensions.values() for value in child.when.get(path, ())}
 
 
 def _parents_first(dimensions: Mapping[str, Dimension]) -> list[str]:
@@ -123,6 +105,14 @@ def _check_choices(path: str, dimension: Dimension) -> None:
     # 1, 1.0 and true are one value to Python, and so to every engine.
     if isinstance(dimension, Choice) and len(set(dimension.values)) != len(dimension.values):
         raise _mistake(path, f"equal values in {list(dimension.values)}", "values that all differ")
+
+
+def _check_effect(path: str, base: Recipe) -> None:
+    """A dimension that changes nothing is noise to the engine, and a lie on the leaderboard."""
+    if path == "training.epochs":
+        raise _mistake(path, "epochs as a dimension", "search.budget.epochs, which decides how long a trial trains")
+    if path in _COUNTS and base.model.plan is not None:
+        raise _mistake(path, f"{path} beside a recipe with a plan", "another dimension, or a recipe without a plan")
 
 
 def _check_conditions(path: str, dimension: Dimension, dimensions: Mapping[str, Dimension]) -> None:

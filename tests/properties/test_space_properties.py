@@ -74,12 +74,3 @@ def test_a_parent_stands_before_its_children(space: Space) -> None:
     order = list(space.dimensions)
     for path, dimension in space.dimensions.items():
         assert all(order.index(parent) < order.index(path) for parent in dimension.when)
-
-
-@given(spaces(), st.integers(0, 2**32))
-def test_no_more_points_than_are_counted(space: Space, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    drawn = {json.dumps(space.sample(rng), sort_keys=True) for _ in range(50)}
-    n_points = space.n_points
-    # Different draws are never more than the points there are.
-    assert n_points is None or len(drawn) <= n_points

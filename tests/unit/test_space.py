@@ -1,9 +1,9 @@
-"""The search space: order, conditions, counting, and what it refuses in one line."""
+"""The search space: order, conditions, and what it refuses in one line."""
 
 import numpy as np
 import pytest
 
-from cnn.config.reading import read_params
+from cnn.config.reading import read_params, read_recipe
 from cnn.config.recipe import Recipe
 from cnn.config.space import Choice, Float, Int
 from cnn.errors import ConfigError, SpaceError
@@ -70,19 +70,6 @@ def test_values_outside_the_space(values):
     assert space.contains({"name": "sgd", "rate": 0.1, "momentum": 4})
 
 
-def test_points_are_counted_with_conditions():
-    momentum = Int(type="int", low=0, high=9, when={"name": ("sgd",)})
-    # adam and rmsprop once each, sgd ten times; the flag doubles all.
-    space = Space({"name": NAME, "momentum": momentum, "flag": Choice(type="choice", values=(True, False))})
-    assert space.n_points == (2 + 10) * 2
-    # A real number has no count.
-    assert Space({"rate": RATE}).n_points is None
-    # A wide parent isn't walked value by value.
-    wide = Int(type="int", low=1, high=1_000_000)
-    child = Choice(type="choice", values=("x", "y"), when={"n": (1, 2)})
-    assert Space({"n": wide, "child": child}).n_points == 1_000_002
-
-
 @pytest.mark.parametrize(
     ("dimensions", "words"),
     [
@@ -130,6 +117,20 @@ def test_a_dimension_must_fit_its_field(path, dimension):
     # The line names the field or its section.
     assert path.split(".")[0] in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "recipe", "words"),
+    [
+        ("training.epochs", "small", "search.budget.epochs"),
+        ("model.filters", "tutorial_improved", "a recipe without a plan"),
+        ("model.blocks", "tutorial_basic", "a recipe without a plan"),
+    ],
+)
+def test_a_dimension_that_changes_nothing_is_refused(path, recipe, words):
+    # The budget decides how long a trial trains, and a plan how wide it is: the engine would learn from noise.
+    with pytest.raises(SpaceError, match=f"search.space.{path}: .*{words}"):
+        Space({path: Int(type="int", low=2, high=4)}).check(read_recipe(recipe))
 
 
 def test_the_shipped_space_fits_the_recipe():
