@@ -28,15 +28,18 @@ def run_night(overrides: Sequence[str]) -> int:
     """Run a night in this folder, or go on with the one that was interrupted; the exit code.
 
     Args:
-        overrides: `key=value` words, written to `params.yaml` first: the night's lock must be true of the file.
+        overrides: `key=value` words, written to `params.yaml` first: the night's lock must be true of the file. So is
+            the next `search.seed`, when an earlier night has ended with these settings.
 
     Raises:
         UserError: The settings are wrong, or another night runs here.
     """
-    params, environment, console = read_params(overrides=overrides), read_environment(), Console()
+    environment, console = read_environment(), Console()
     nights, checkout = Nights(environment.home / "nights"), Path.cwd()
     stages.check_remote(environment.dvc_remote)
     with nights.in_checkout(checkout):
+        overrides = [*overrides, *_next_seed(overrides, nights.all(), checkout)]
+        params = read_params(overrides=overrides)
         if overrides:
             write_text(PARAMS_FILE, write_overrides(PARAMS_FILE, overrides))
         night = nights.open(checkout, digest(params))
@@ -51,6 +54,20 @@ def run_night(overrides: Sequence[str]) -> int:
     if code == 0:
         show_morning(nights.read(night.name), params, environment, console)
     return code
+
+
+def _next_seed(overrides: Sequence[str], nights: Sequence[Night], checkout: Path) -> list[str]:
+    """The word that moves `search.seed` on when a night of this checkout has come to its end with the settings as they
+    are: the same search would find the same. None when it hasn't, or when the user names a seed.
+    """
+    ended = {night.params_digest for night in nights if night.checkout == str(checkout) and night.finished}
+    words: list[str] = []
+    params = read_params(overrides=overrides)
+    if not any(word.partition("=")[0].strip() == "search.seed" for word in overrides):
+        while digest(params) in ended:
+            words = [f"search.seed={params.search.seed + 1}"]
+            params = read_params(overrides=[*overrides, *words])
+    return words
 
 
 def _run(night: Night, environment: Environment, console: Console) -> int:

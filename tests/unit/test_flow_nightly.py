@@ -124,3 +124,34 @@ def test_a_night_whose_stage_failed_otherwise_can_be_gone_on_with(checkout, nigh
     assert [nightly.run_night([]), nightly.run_night([])] == [1, 1]
     # One record, open.
     assert [night.finished for night in nights.all()] == [False]
+
+
+def test_each_night_searches_with_a_seed_of_its_own(checkout, nights, monkeypatch):
+    seeds = []
+
+    def flow(night, environment, console):
+        seeds.append(nightly.read_params().search.seed)
+        nights.write(night, finished=True)
+        return 1  # no morning to show
+
+    monkeypatch.setattr(nightly, "_run", flow)
+    shipped = (checkout / "params.yaml").read_text()
+    for overrides in ([], [], ["train.epochs=3"], []):
+        nightly.run_night(overrides)
+    # The next one where these settings have been searched before, the same where they haven't.
+    assert seeds == [0, 1, 1, 2]
+    # A reset file is no reason to repeat a search.
+    (checkout / "params.yaml").write_text(shipped)
+    nightly.run_night([])
+    assert seeds[-1] == 2
+    # Unless the user says so.
+    nightly.run_night(["search.seed=0"])
+    assert seeds[-1] == 0
+
+
+def test_a_night_that_goes_on_keeps_its_seed(checkout, nights, monkeypatch):
+    monkeypatch.setattr(nightly, "_run", lambda night, environment, console: 1)
+    before = (checkout / "params.yaml").read_text()
+    nightly.run_night([])
+    nightly.run_night([])
+    assert (checkout / "params.yaml").read_text() == before
