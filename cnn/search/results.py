@@ -1,6 +1,6 @@
 """What a search leaves behind: the winner, the leaderboard, the totals.
 
-Neither names nor times stand in `winner.yaml` and `leaderboard.csv`: the same search gives the same bytes.
+Neither names nor times stand in these files: the same search gives the same bytes. What it cost is in the tracker.
 """
 
 import csv
@@ -20,7 +20,7 @@ _COMMENT = "The winner of a search. To train another recipe set train.recipe in 
 
 
 def write_results(
-    folder: Path, winner: Standing, recipe: Recipe, rows: Sequence[LedgerRow], *, study: str, engine: str
+    folder: Path, winner: Standing, recipe: Recipe, rows: Sequence[LedgerRow], *, engine: str
 ) -> list[Path]:
     """Write `leaderboard.csv`, `search.json` and, last, `winner.yaml`.
 
@@ -30,7 +30,7 @@ def write_results(
     """
     leaderboard, summary, best = folder / "leaderboard.csv", folder / "search.json", folder / "winner.yaml"
     write_text(leaderboard, _leaderboard(rows))
-    write_json(summary, {"study": study, "engine": engine, **_figures(winner), **totals(rows)})
+    write_json(summary, {"engine": engine, **_figures(winner), **_counts(rows)})
     document = {
         "engine": engine,
         "trial": winner.row.id.number,
@@ -46,11 +46,15 @@ def write_results(
 
 def totals(rows: Sequence[LedgerRow]) -> dict[str, float]:
     """Trials by how they ended, and what all runs together have cost."""
+    cost = sum((row.cost for row in rows), Cost())
+    figures = _counts(rows) | {f"total_{name}": value for name, value in asdict(cost).items()}
+    return {name: float(value) for name, value in figures.items()}
+
+
+def _counts(rows: Sequence[LedgerRow]) -> dict[str, int]:
     outcomes = [row.outcome for row in rows if row.outcome and row.id.repeat == 0]
     ended = [state for state in TrialState if state is not TrialState.RUNNING]
-    counts = {f"n_{state.value}": float(sum(outcome.state is state for outcome in outcomes)) for state in ended}
-    cost = sum((row.cost for row in rows), Cost())
-    return counts | {f"total_{name}": float(value) for name, value in asdict(cost).items()}
+    return {f"n_{state.value}": sum(outcome.state is state for outcome in outcomes) for state in ended}
 
 
 def _figures(winner: Standing) -> Mapping[str, Any]:

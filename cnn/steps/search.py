@@ -96,7 +96,7 @@ def search(
                     study.finish(winner=False)
                     raise
         rows = study.ledger.rows()
-        files = write_results(out, winner, coordinator.recipe(winner.row), rows, study=study.name, engine=engine)
+        files = write_results(out, winner, coordinator.recipe(winner.row), rows, engine=engine)
         logbook.close(winner, totals(rows), files)
         parts.tracker.flush(_DELIVERY_S)
         study.finish()  # the very last: until then, a start after a kill goes on with this study

@@ -33,14 +33,14 @@ def found(new_project, folder, prepared, engine, seed=0, **changes):
     parts = wiring.search_parts(params, project.environment, MemoryTracker())
     out = folder / "out"
     search(params, project.environment, parts, Console(quiet=True), data=prepared, out=out)
-    return (out / "winner.yaml").read_bytes(), (out / "leaderboard.csv").read_bytes()
+    return tuple((out / name).read_bytes() for name in ("winner.yaml", "leaderboard.csv", "search.json"))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_same_seed_finds_the_same(engine, new_project, prepared, tmp_path):
-    winner, leaderboard = found(new_project, tmp_path / "first", prepared, engine)
+    winner, leaderboard, metrics = found(new_project, tmp_path / "first", prepared, engine)
     # In another folder and another home, the same bytes: neither paths nor times nor names stand in them.
-    assert found(new_project, tmp_path / "second", prepared, engine) == (winner, leaderboard)
+    assert found(new_project, tmp_path / "second", prepared, engine) == (winner, leaderboard, metrics)
     one = {"trials": 1, "minutes": None, "cpu_minutes": None, "epochs": 3}
     other = found(new_project, tmp_path / "third", prepared, engine, seed=1, budget=one, finalist_seeds=0)
     (trial,) = csv.DictReader(other[1].decode().splitlines())
