@@ -5,11 +5,16 @@ from pathlib import Path
 
 from cnn.records import Lineage
 
+_PINNED = (":(exclude)params.yaml", ":(exclude)dvc.lock")
+
 
 def read_lineage(data_hash: str, params_digest: str, *, night: str = "", folder: Path = Path()) -> Lineage:
-    """The lineage of what runs now; outside a git repository the revision is `none`."""
+    """The lineage of what runs now; outside a git repository the revision is `none`.
+
+    Changed settings don't make a checkout dirty: `params_digest` pins them, and a night writes them and the lock.
+    """
     revision = _git(folder, "rev-parse", "HEAD") or "none"
-    dirty = bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
+    dirty = bool(_git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".", *_PINNED))
     return Lineage(
         git_revision=revision, git_dirty=dirty, data_hash=data_hash, params_digest=params_digest, night=night
     )
