@@ -1,6 +1,8 @@
 """Step 3: train the recipe that was found once more, on all training images."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +35,8 @@ def train(
     Args:
         data: Folder of the prepared arrays; the test images in it are not opened.
         winner: What the search found; read when `train.recipe` is `winner`.
-        out: Takes `model.keras`, `curves.csv` and `train.json`, which are the same bytes wherever the same candidate is
-            trained, and `curve.png`.
+        out: Takes `model.keras`, `curves.csv` and `curve.png`, which are the same bytes wherever the same candidate is
+            trained, and `train.json`, which also names the candidate's run and so its night.
 
     Returns:
         The content of `train.json`.
@@ -43,6 +45,7 @@ def train(
         ConfigError: The recipe is wrong, does not fit the images, or does not train at all.
         IntegrityError: `winner.yaml` or the images are missing or damaged.
         StorageError: `out` or the checkpoints cannot be written.
+        ServiceError: Another process searches for this night, or trains another candidate of it.
     """
     from cnn.config.reading import digest
     from cnn.data.store import read_prepared
@@ -52,20 +55,22 @@ def train(
     prepared = read_prepared(data)
     recipe = read_chosen_recipe(params.train, winner)
     configure_process(threads=None)
-    from cnn.training.checkpoint import discard
+    from cnn.training.checkpoint import discard, discard_abandoned
     from cnn.training.saving import write_model
 
     identity = digest(recipe, params.train.seed, prepared.data_hash)
     checkpoints = environment.home / "training" / identity
     run = _run(recipe, params, environment, prepared, identity)
 
-    with exclusive(environment.studies / run.key.partition("/")[0] / "lock", what="a training"):
+    # both to the very end: a run whose lock is free and which is not closed yet would be taken for a dead one
+    with _alone(checkpoints), exclusive(environment.studies / run.key.partition("/")[0] / "lock", what="a training"):
+        discard_abandoned(checkpoints.parent)
         fitted = _fit_logged(recipe, params.train.seed, prepared, checkpoints, tracker=tracker, run=run)
-    write_model(out / "model.keras", fitted.model)
-    document = _document(fitted, recipe, prepared, run.key, out / "model.keras")
-    _write_outputs(out, fitted.curve, document, run.name)
-    _finish(tracker, run.key, fitted, out)
-    discard(checkpoints)
+        write_model(out / "model.keras", fitted.model)
+        document = _document(fitted, recipe, prepared, run.key, out / "model.keras")
+        _write_outputs(out, fitted.curve, document, run.name)
+        _finish(tracker, run.key, fitted, out)
+        discard(checkpoints)
     return document
 
 
@@ -86,6 +91,24 @@ def read_chosen_recipe(params: "TrainParams", winner: Path) -> "Recipe":
         recipe = read_recipe(params.recipe)
     own = {"training.epochs": params.epochs, "training.patience": params.patience}
     return recipe_with(recipe, {path: value for path, value in own.items() if value is not None}, where="train")
+
+
+@contextmanager
+def _alone(checkpoints: Path) -> Iterator[None]:
+    """Held by the one process that trains this candidate; another, as of a second checkout's night, waits for its turn.
+
+    A night that ended here instead would have searched for nothing.
+    """
+    import rich
+
+    from cnn.durable import exclusive, is_held
+
+    lock = checkpoints / "lock"
+    if is_held(lock):
+        line = f"another process trains this very candidate: waiting for it to let go of {lock}"
+        rich.get_console().print(line, highlight=False, markup=False, soft_wrap=True)
+    with exclusive(lock, what="a training", patience_s=math.inf):
+        yield
 
 
 def _run(recipe: "Recipe", params: Params, environment: Environment, prepared: "Prepared", identity: str) -> "Run":

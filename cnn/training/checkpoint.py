@@ -7,7 +7,10 @@ not bring back the state of a dropout layer's generator, and the run would go on
 import hashlib
 import json
 import logging
+import shutil
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -16,11 +19,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnn.durable import write_atomic
-from cnn.errors import IntegrityError
+from cnn.durable import exclusive, write_atomic
+from cnn.errors import IntegrityError, ServiceError, StorageError
 from cnn.records import Curve, epoch_row
 
 Arrays = list[npt.NDArray[Any]]
+
+_REST_S = 30 * 24 * 3600.0  # longer than anybody leaves a night that is to go on
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +88,15 @@ def discard(folder: Path) -> None:
     """Remove all checkpoints in a folder, those that a kill left half-written included."""
     for path in _files(folder):
         path.unlink(missing_ok=True)
+
+
+def discard_abandoned(folder: Path) -> None:
+    """Remove the runs in a folder that no process holds (by the file `lock` in each) and that rested for 30 days."""
+    for run in folder.iterdir():
+        with suppress(FileNotFoundError, NotADirectoryError, ServiceError, StorageError):  # it is another's, or gone
+            if time.time() - run.stat().st_mtime > _REST_S:
+                with exclusive(run / "lock", what="a training", patience_s=0.0):
+                    shutil.rmtree(run, ignore_errors=True)
 
 
 def _files(folder: Path) -> Iterator[Path]:
