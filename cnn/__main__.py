@@ -87,7 +87,7 @@ def train(set_: Overrides = None) -> None:
 
 @app.command()
 def evaluate(set_: Overrides = None) -> None:
-    """4. Measure the candidate on the test images, which no other step opens."""
+    """4. Measure the candidate on the test images, which no search and no training opens."""
     from cnn.steps.evaluate import evaluate
 
     params, environment = _settings(set_)

@@ -3,7 +3,9 @@
 import zipfile
 import zlib
 from collections.abc import Collection
+from lzma import LZMAError
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from cnn.errors import DataError, IntegrityError
 
 _KEYS = "x_train and y_train (and x_test and y_test), or images and labels; optionally class_names"
 _SETS = (("x_train", "y_train"), ("images", "labels"))
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_UNREADABLE = (RuntimeError, MemoryError, TokenError, SyntaxError, TypeError, OverflowError)
 
 
 class NpzSource:
@@ -59,15 +63,24 @@ def _read(file: Path) -> dict[str, npt.NDArray[Any]]:
     """All arrays of the file; pickled objects are refused."""
     if not file.is_file():
         raise DataError(file, received="no such file", expected="an .npz file", change="edit prepare.path")
-    if not zipfile.is_zipfile(file):
+    if not zipfile.is_zipfile(file) or _beginning(file) not in _ZIP:  # numpy goes by the first bytes
         raise DataError(file, received="no .npz file", expected=f"numpy.savez of {_KEYS}", change="edit prepare.path")
     try:
         with np.load(file, allow_pickle=False) as archive:
             return {name: _array(archive, name, file) for name in archive.files}
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, zlib.error, LZMAError) as error:
         raise IntegrityError(
             file, received=f"a torn file ({error})", expected="what was saved", change="save it again"
         ) from error
+    except _UNREADABLE as error:  # whole, but encrypted, packed in a way of its own, or with a header that is none
+        received = f"what numpy cannot read ({error})"
+        change = "save it with numpy.savez, without a password, and as much as memory holds"
+        raise DataError(file, received=received, expected="an .npz file of arrays", change=change) from error
+
+
+def _beginning(file: Path) -> bytes:
+    with file.open("rb") as content:
+        return content.read(4)
 
 
 def _array(archive: Any, name: str, file: Path) -> npt.NDArray[Any]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from cnn.config.params import PrepareParams
 from cnn.data.arrays import DataSet, Indices, Labels, Split
+from cnn.errors import DataError
 from cnn.runtime import derived_seed
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
@@ -19,14 +20,17 @@ def make_splits(data: DataSet, params: PrepareParams) -> dict[str, Split]:
     A source without a test set gives `test_fraction` of its images to one. Of what is left, a stratified part of
     `train_limit` images is kept, and `validation_fraction` of that is held out. A part held out has at least one image
     of every class.
+
+    Raises:
+        DataError: Nothing would be left to train on.
     """
     train, test = data.train, data.test
     if test is None:
-        train, test = _held_out(train, params.test_fraction, derived_seed(params.seed, TEST))
+        train, test = _held_out(train, params.test_fraction, TEST, params.seed)
     if params.train_limit is not None:
         kept = stratified_subset(train.labels, params.train_limit, derived_seed(params.seed, "train_limit"))
         train = train.part(kept)
-    train, validation = _held_out(train, params.validation_fraction, derived_seed(params.seed, VALIDATION))
+    train, validation = _held_out(train, params.validation_fraction, VALIDATION, params.seed)
     return {TRAIN: train, VALIDATION: validation, TEST: test}
 
 
@@ -63,11 +67,15 @@ def largest_remainder(counts: Indices, n: int) -> Indices:
     return shares
 
 
-def _held_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+def _held_out(split: Split, fraction: float, name: str, seed: int) -> tuple[Split, Split]:
     """What stays, and the stratified part that is held out, with at least one image of every class there is."""
     counts = np.bincount(split.labels)
     quotas = np.maximum(largest_remainder(counts, round(fraction * len(split))), counts > 0)
-    out = _drawn(split.labels, quotas, seed)
+    out = _drawn(split.labels, quotas, derived_seed(seed, name))
+    if len(out) == len(split):
+        received = f"{len(split)} images of {(counts > 0).sum()} classes, and the {name} set takes all of them"
+        change = "add images, or raise prepare.train_limit and lower the fractions of prepare"
+        raise DataError("images", received=received, expected="some left to train on", change=change)
     return split.part(np.setdiff1d(np.arange(len(split)), out)), split.part(out)
 
 

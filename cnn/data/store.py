@@ -47,6 +47,11 @@ class Prepared:
     n_images: Mapping[str, int]
     files: Mapping[str, str]
 
+    @property
+    def test_hash(self) -> str:
+        """Digest over those of the test files: figures with equal ones are about the same images in the same order."""
+        return digest({path: sha256 for path, sha256 in self.files.items() if path.startswith(f"{TEST}/")})
+
 
 def write_prepared(folder: Path, data: DataSet, splits: Mapping[str, Split]) -> Prepared:
     """Each file atomically, the manifest last: a kill leaves the old set, or files that no manifest vouches for.

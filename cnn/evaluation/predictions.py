@@ -18,10 +18,12 @@ class Predictions:
     Args:
         labels: (n,) int64, the actual classes.
         probs: (n, k) float32.
+        class_names: (k,); empty where they were not kept, as by earlier versions of this package.
     """
 
     labels: npt.NDArray[np.int64]
     probs: npt.NDArray[np.float32]
+    class_names: tuple[str, ...] = ()
 
     @property
     def predicted(self) -> npt.NDArray[np.int64]:
@@ -35,7 +37,9 @@ class Predictions:
         return np.equal(self.predicted, self.labels)
 
 
-def predict(model: Callable[[Any], Any], images: Any, labels: Any, *, batch_size: int) -> Predictions:
+def predict(
+    model: Callable[[Any], Any], images: Any, labels: Any, *, batch_size: int, class_names: tuple[str, ...] = ()
+) -> Predictions:
     """Score images batch by batch, so that a memory-mapped test set need not fit into memory.
 
     Args:
@@ -46,18 +50,21 @@ def predict(model: Callable[[Any], Any], images: Any, labels: Any, *, batch_size
     """
     starts = range(0, len(images), batch_size)
     probs = [np.asarray(model(images[start : start + batch_size]), dtype=np.float32) for start in starts]
-    return Predictions(labels=np.asarray(labels, dtype=np.int64), probs=np.concatenate(probs))
+    return Predictions(labels=np.asarray(labels, dtype=np.int64), probs=np.concatenate(probs), class_names=class_names)
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """An uncompressed `.npz` of `index`, `labels` and `probs`; equal predictions, equal bytes.
+    """An uncompressed `.npz` of `index`, `labels`, `probs` and `class_names`; equal predictions, equal bytes.
 
     Raises:
         StorageError: The file cannot be written.
     """
     labels, probs = predictions.labels, predictions.probs
-    index = np.arange(len(labels))
-    write_atomic(path, lambda file: np.savez(file, index=index, labels=labels, probs=probs, allow_pickle=False))
+    index, names = np.arange(len(labels)), np.array(predictions.class_names, dtype=np.str_)
+    write_atomic(
+        path,
+        lambda file: np.savez(file, index=index, labels=labels, probs=probs, class_names=names, allow_pickle=False),
+    )
 
 
 def read_predictions(path: Path, sha256: str) -> Predictions:
@@ -71,4 +78,5 @@ def read_predictions(path: Path, sha256: str) -> Predictions:
     """
     check_file(path, sha256)
     with np.load(path, allow_pickle=False) as arrays:
-        return Predictions(labels=arrays["labels"], probs=arrays["probs"])
+        class_names = tuple(arrays["class_names"].tolist()) if "class_names" in arrays else ()
+        return Predictions(labels=arrays["labels"], probs=arrays["probs"], class_names=class_names)

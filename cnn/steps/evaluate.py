@@ -7,7 +7,9 @@ from cnn.config.environment import Environment
 from cnn.config.params import Params
 
 if TYPE_CHECKING:
+    from cnn.data.store import Prepared
     from cnn.evaluation.metrics import Metrics
+    from cnn.evaluation.predictions import Predictions
     from cnn.tracking.tracker import Tracker
 
 EVALUATED = Path("outputs/evaluate")
@@ -26,7 +28,7 @@ def evaluate(
     """Predict the test images, score the predictions, keep both.
 
     Args:
-        data: Folder of the prepared arrays; the only place where its test images are opened.
+        data: Folder of the prepared arrays, whose test images are opened.
         trained: What the train step wrote.
         out: Takes `metrics.json`, `evaluate.json`, `per_class.csv`, `confusion.csv`, their pictures, `predictions.npz`.
 
@@ -36,10 +38,8 @@ def evaluate(
     """
     import rich
 
-    from cnn.config.reading import digest
-    from cnn.data.store import open_test, read_prepared
+    from cnn.data.store import read_prepared
     from cnn.evaluation.metrics import multiclass_metrics
-    from cnn.evaluation.predictions import predict
     from cnn.evaluation.report import write_report
     from cnn.runtime import configure_process
 
@@ -47,16 +47,12 @@ def evaluate(
     candidate = read_candidate(trained, prepared.data_hash)
     configure_process(threads=None)
     model = load_model(trained / "model.keras", candidate["model_sha256"])
-    test = open_test(prepared)
 
-    predictions = predict(model.predict_on_batch, test.images, test.labels, batch_size=params.evaluate.batch_size)
+    predictions = predictions_on_test(model, prepared, batch_size=params.evaluate.batch_size)
     metrics = multiclass_metrics(
         predictions.labels, predictions.probs, prepared.class_names, confidence=params.evaluate.confidence
     )
-    facts = {
-        "model_sha256": candidate["model_sha256"],
-        "test_hash": digest({name: sha256 for name, sha256 in prepared.files.items() if name.startswith("test/")}),
-    }
+    facts = {"model_sha256": candidate["model_sha256"], "test_hash": prepared.test_hash}
     figures = {"gap_at_best": candidate["gap_at_best"]}
     files = write_report(out, metrics, predictions, prepared.class_names, figures=figures, facts=facts)
     tracker.log_figures(candidate["key"], {f"test_{name}": value for name, value in metrics.figures().items()})
@@ -106,3 +102,20 @@ def load_model(path: Path, sha256: str) -> Any:
     import keras
 
     return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def predictions_on_test(model: Any, prepared: "Prepared", *, batch_size: int) -> "Predictions":
+    """What a model says about the test images: the only place where they are opened.
+
+    Besides this step, only `promote` asks, for a champion that was tested on other images.
+
+    Raises:
+        IntegrityError: A file is missing, torn or flipped.
+    """
+    from cnn.data.store import open_test
+    from cnn.evaluation.predictions import predict
+
+    test = open_test(prepared)
+    return predict(
+        model.predict_on_batch, test.images, test.labels, batch_size=batch_size, class_names=prepared.class_names
+    )

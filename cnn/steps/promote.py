@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from cnn.config.environment import Environment
 from cnn.config.params import Params
+from cnn.steps.evaluate import load_model, predictions_on_test
 
 if TYPE_CHECKING:
+    from cnn.data.store import Prepared
     from cnn.evaluation.comparison import PairedTest
     from cnn.evaluation.predictions import Predictions
     from cnn.tracking.registry import Registry, Version
     from cnn.tracking.tracker import Tracker
 
 LEDGER = "promotions.jsonl"
+PREPARED = Path("data/prepared")
+_WAY_OUT = "choose another register.name, or remove the alias champion in MLflow"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +44,19 @@ class Verdict:
         return f"version {self.challenger} {outcome}: {self.reason}"
 
 
-def promote(params: Params, environment: Environment, tracker: "Tracker", registry: "Registry") -> Verdict:
+def promote(
+    params: Params, environment: Environment, tracker: "Tracker", registry: "Registry", *, data: Path = PREPARED
+) -> Verdict:
     """Decide about the challenger, write the decision down, and move the alias when it won.
+
+    Args:
+        data: Folder of the prepared arrays; opened only when the champion was tested on other images than the
+            challenger, and then its test images too.
 
     Raises:
         ConfigError: There is no challenger.
-        IntegrityError: Predictions kept with a version are damaged.
+        IntegrityError: A model or predictions kept with a version are damaged, or the prepared test images are, or they
+            are not those that the challenger was tested on.
         ServiceError: The registry does not answer.
     """
     from cnn.errors import ConfigError
@@ -61,7 +72,7 @@ def promote(params: Params, environment: Environment, tracker: "Tracker", regist
         history = read_promotions(ledger)
         if champion is not None and champion.number == challenger.number:
             return decided(history, name, challenger.number)
-        verdict = judge(challenger, champion, registry, alpha=params.promote.alpha)
+        verdict = judge(challenger, champion, registry, params, data)
         if not history or not is_about(history[-1], name, verdict):  # a rerun after a kill says it once
             append_promotion(ledger, entry(name, verdict))
         said = {"promotion": "promoted" if verdict.promoted else "refused", "promotion_reason": verdict.reason}
@@ -85,30 +96,53 @@ def is_about(line: Mapping[str, Any], name: str, verdict: Verdict) -> bool:
     return all(line.get(field) == value for field, value in entry(name, verdict).items())
 
 
-def judge(challenger: "Version", champion: "Version | None", registry: "Registry", *, alpha: float) -> Verdict:
+def judge(
+    challenger: "Version", champion: "Version | None", registry: "Registry", params: Params, data: Path
+) -> Verdict:
     """Compare two versions by the images of the test set that only one of them gets right.
 
-    Args:
-        alpha: Level of the one-sided exact McNemar test, in [0, 1).
+    A champion that was tested on other images is measured anew on those of the challenger; what it was registered with
+    stays as it is.
     """
+    from cnn.evaluation.comparison import mcnemar
+
     verdict = partial(Verdict, challenger=challenger.number, champion=champion.number if champion else None)
     if champion is None:
         return verdict(promoted=True, reason="there was no champion")
     if not champion.is_ours:
-        return verdict(promoted=False, reason="the champion was registered by others: nothing is known of its test")
-    if champion.tags.get("test_hash") != challenger.tags.get("test_hash"):
-        reason = "they were tested on different images: register the champion's recipe again on the present test set"
+        reason = f"the champion was registered by others, nothing is known of its test: {_WAY_OUT}"
         return verdict(promoted=False, reason=reason)
-    test = paired(challenger, champion, registry)
+    alpha = params.promote.alpha
+    of_champion, anew = kept_predictions(champion, registry), False
+    if champion.tags.get("test_hash") != challenger.tags.get("test_hash"):
+        prepared, model, anew = _present_data(data, challenger), _loaded(champion, registry), True
+        if misfit := misfit_of(model, of_champion.class_names, prepared):
+            return verdict(promoted=False, reason=f"{misfit}: {_WAY_OUT}")
+        of_champion = predictions_on_test(model, prepared, batch_size=params.evaluate.batch_size)
+    test = mcnemar(kept_predictions(challenger, registry).correct, of_champion.correct)
     promoted = test.difference > 0 and test.p_value < alpha
-    return verdict(promoted=promoted, reason=reason_of(test, alpha), figures=figures_of(test))
+    reason = reason_of(test, alpha)
+    if anew:
+        reason = f"the champion was measured anew on the present test images: {reason}"
+        reason += "" if promoted else f"; if it was trained on some of them, {_WAY_OUT}"
+    return verdict(promoted=promoted, reason=reason, figures=figures_of(test))
 
 
-def paired(challenger: "Version", champion: "Version", registry: "Registry") -> "PairedTest":
-    """The paired test of two versions on their common test images."""
-    from cnn.evaluation.comparison import mcnemar
+def misfit_of(model: Any, class_names: Sequence[str], prepared: "Prepared") -> str:
+    """Why a model cannot be measured on these images, in words; empty when it can.
 
-    return mcnemar(_predictions(challenger, registry).correct, _predictions(champion, registry).correct)
+    Args:
+        class_names: Of the model; empty where they were not kept, and their number must do.
+    """
+    taken, present = ("x".join(map(str, shape)) for shape in (model.input_shape[1:], prepared.image_shape))
+    if taken != present:
+        return f"the champion takes images of {taken}, the present ones are of {present}"
+    n_classes = model.output_shape[-1]
+    if n_classes != len(prepared.class_names):
+        return f"the champion tells {n_classes} classes apart, the present images have {len(prepared.class_names)}"
+    if class_names and tuple(class_names) != prepared.class_names:
+        return "the champion's classes bear other names, or stand in another order, than those of the present images"
+    return ""
 
 
 def reason_of(test: "PairedTest", alpha: float) -> str:
@@ -132,9 +166,35 @@ def entry(name: str, verdict: Verdict) -> dict[str, object]:
     return {"model": name, **asdict(verdict)}
 
 
-def _predictions(version: "Version", registry: "Registry") -> "Predictions":
+def kept_predictions(version: "Version", registry: "Registry") -> "Predictions":
+    """What a version said about the test images when it was evaluated."""
     from cnn.evaluation.predictions import read_predictions
 
     with TemporaryDirectory() as folder:
         path = registry.download_file(version, "predictions.npz", Path(folder))
         return read_predictions(path, version.tags["sha256.predictions.npz"])
+
+
+def _present_data(data: Path, challenger: "Version") -> "Prepared":
+    """The prepared set, whose test images are those of the challenger."""
+    from cnn.data.store import read_prepared
+    from cnn.errors import IntegrityError
+
+    prepared = read_prepared(data)
+    if prepared.test_hash != challenger.tags.get("test_hash"):
+        raise IntegrityError(
+            data,
+            received="other test images than the challenger was tested on",
+            expected="the same, to measure the champion on them too",
+            change="run cnn evaluate and cnn register, then cnn promote",
+        )
+    return prepared
+
+
+def _loaded(version: "Version", registry: "Registry") -> Any:
+    """A version's kept model, its digest checked."""
+    from cnn.runtime import configure_process
+
+    configure_process(threads=None)
+    with TemporaryDirectory() as folder:
+        return load_model(registry.download(version, Path(folder)), version.tags["sha256"])

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,74 @@ def test_a_torn_npz(tmp_path):
     assert "own.npz: received a torn file" in refused(tmp_path, IntegrityError, source="npz", path=str(path))
 
 
+def npy(header):
+    """An array's file with this header, whatever it says, and no content."""
+    text = header.encode().ljust(118) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+UNREADABLE = {
+    "terabytes": (npy("{'descr': '|u1', 'fortran_order': False, 'shape': (9000000000000, 32, 32)}"), "Unable to alloc"),
+    "no end": (npy("{'descr': '|u1', 'fortran_order': False, 'shape': (40, 6, 6"), "what numpy cannot read"),
+    "no header": (npy("\\"), "received"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_an_npz_whose_header_is_none(tmp_path, case):
+    content, words = UNREADABLE[case]
+    path = tmp_path / "own.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", content)
+    # The archive is whole, what stands in it is no array: one line, not numpy's traceback.
+    line = refused(tmp_path, DataError, source="npz", path=str(path))
+    assert "own.npz" in line and words in line
+
+
+# Byte 6 of a member's own header, byte 8 of its entry in the directory: flags; two bytes on: the way of packing.
+@pytest.mark.parametrize(("offset", "value", "words"), [(0, 1, "is encrypted"), (2, 97, "compression")])
+def test_an_npz_of_another_program(tmp_path, offset, value, words):
+    path = tmp_path / "own.npz"
+    np.savez(path, images=IMAGES)
+    content = bytearray(path.read_bytes())
+    content[6 + offset] = content[content.index(b"PK\x01\x02") + 8 + offset] = value
+    path.write_bytes(content)
+    # A password or a packing that Python does not know: the file is named, and how to save it.
+    line = refused(tmp_path, DataError, source="npz", path=str(path))
+    assert re.search(rf"own\.npz: received what numpy cannot read .*{words}.*save it with numpy\.savez", line), line
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_torn_npz_of_another_packing(tmp_path, packing):
+    path = tmp_path / "own.npz"
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        archive.writestr("images.npy", RANDOM.bytes(2000))
+    content = bytearray(path.read_bytes())
+    content[60:100] = bytes(40)
+    path.write_bytes(content)
+    assert "own.npz: received a torn file" in refused(tmp_path, IntegrityError, source="npz", path=str(path))
+
+
+def test_a_zip_behind_other_bytes(tmp_path):
+    path = tmp_path / "own.npz"
+    np.savez(path, images=IMAGES, labels=LABELS)
+    path.write_bytes(b"\x00" + path.read_bytes())
+    # Python finds the archive behind them, numpy would take it for a pickle.
+    assert "received no .npz file" in refused(tmp_path, DataError, source="npz", path=str(path))
+
+
+@pytest.mark.parametrize("keys", [{}, {"train_limit": 2}])
+def test_too_few_images_to_train_on(tmp_path, keys):
+    arrays = {"x_train": IMAGES[:3], "y_train": np.arange(3)}
+    if keys:  # a test set of its own, and all that is kept goes to validation
+        arrays |= {"x_test": IMAGES[:3], "y_test": np.arange(3)}
+    np.savez(tmp_path / "own.npz", **arrays)
+    line = refused(tmp_path, DataError, source="npz", path=str(tmp_path / "own.npz"), **keys)
+    # Every class has an image in the part held out first, and nothing is left for what comes next.
+    taker = "validation" if keys else "test"
+    assert f"and the {taker} set takes all of them; expected some left to train on" in line
+
+
 def test_no_file(tmp_path):
     # The path is named, and the key to change.
     line = refused(tmp_path, DataError, source="npz", path=str(tmp_path / "none.npz"))
@@ -165,6 +234,7 @@ def test_a_download_folder_that_cannot_be_made(tmp_path):
 
 MOUNTED = """
 import sys
+import zipfile
 from pathlib import Path
 from cnn.config.environment import Environment
 from cnn.config.params import Params

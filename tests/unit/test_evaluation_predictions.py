@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,16 @@ def test_predictions_read_back_as_they_were(tmp_path, predictions):
     assert (back.probs.dtype, back.probs.tobytes()) == (np.float32, predictions.probs.tobytes())
     # Which images are right follows from what is kept.
     assert back.correct.tolist() == (predictions.probs.argmax(axis=1) == predictions.labels).tolist()
+
+
+def test_predictions_say_what_their_columns_mean(tmp_path, predictions):
+    path = tmp_path / "predictions.npz"
+    write_predictions(path, replace(predictions, class_names=NAMES))
+    # Two models can be compared only where a column is the same class in both.
+    assert read_predictions(path, sha256_of(path)).class_names == NAMES
+    np.savez(path, index=np.arange(50), labels=predictions.labels, probs=predictions.probs)
+    # Those kept before names were are read as well.
+    assert read_predictions(path, sha256_of(path)).class_names == ()
 
 
 def test_a_flipped_byte_is_named_and_not_used(tmp_path, predictions):

@@ -201,20 +201,6 @@ def test_only_what_is_better_beyond_luck(house, params, n_right, promoted, reaso
     assert tags["promotion_reason"] == verdict.reason
 
 
-# Figures from different test images are never compared.
-def test_other_test_images(house, params):
-    house.outputs(100)
-    house.register(params)
-    house.promote(params)
-    house.outputs(200, test_hash="u" * 64)
-    house.register(params)
-    verdict = house.promote(params)
-    assert not verdict.promoted
-    assert "different images" in verdict.reason
-    assert verdict.figures == {}
-    assert house.champion() == 1
-
-
 # The sentence names the versions, whoever won.
 def test_sentences(house, params):
     house.outputs(100)
