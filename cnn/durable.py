@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +34,16 @@ _REASONS = {
     errno.EISDIR: ("a folder where a file belongs", "choose another file"),
     errno.EEXIST: ("a file where a folder belongs", "choose another folder"),
 }
+_HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+_UNWRITABLE = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_PERM,
+)
+# ERROR: a table or a column of ours is not there
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR)
 
 
 @contextmanager
@@ -49,6 +60,45 @@ def storage_errors(path: Path) -> Iterator[None]:
             raise
         received, change = _REASONS[error.errno]
         raise StorageError(path, received=received, expected="room and permission to write", change=change) from error
+
+
+@contextmanager
+def sqlite_errors(path: Path, *, expected: str, change: str) -> Iterator[None]:
+    """Turns what sqlite says of a file into one clear line; a statement of ours that cannot be is raised as it is.
+
+    Args:
+        expected: What the file should be, if it is damaged.
+        change: What to do if it is.
+
+    Raises:
+        IntegrityError: The file is damaged.
+        ServiceError: Another program holds it.
+        StorageError: Full disk, read-only folder, no permission.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if mishap := sqlite_mishap(path, error):
+            raise mishap from error
+        if _kind(error) in _DAMAGED:
+            raise IntegrityError(path, received=error, expected=expected, change=change) from error
+        raise
+
+
+def sqlite_mishap(subject: object, error: sqlite3.DatabaseError) -> ServiceError | StorageError | None:
+    """The clear line of an error that says nothing against the file; None for all others."""
+    if _kind(error) in _HELD:
+        change = "close the program that holds it and start again"
+        return ServiceError(subject, received=error, expected="a database that nobody else writes to", change=change)
+    if _kind(error) in _UNWRITABLE:
+        change = "free some space or choose another folder"
+        return StorageError(subject, received=error, expected="room and permission to write", change=change)
+    return None
+
+
+def _kind(error: sqlite3.DatabaseError) -> int:
+    """The low byte of sqlite's code; the rest is its detail. What Python's own module raises has none."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -103,8 +153,11 @@ def write_sealed(path: Path, document: Mapping[str, Any], *, comment: str = "") 
     write_text(path, header + text.getvalue())
 
 
-def read_sealed(path: Path) -> dict[str, Any]:
+def read_sealed(path: Path, *, made_by: str = "the step that writes it") -> dict[str, Any]:
     """The mapping of a sealed file, its seal checked and removed.
+
+    Args:
+        made_by: What to run when it cannot be used, as `cnn prepare`.
 
     Raises:
         IntegrityError: The file is missing, torn, or not what was written.
@@ -112,36 +165,43 @@ def read_sealed(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise IntegrityError(path, received="no such file", expected="the step's output", change="run it") from error
+        raise _missing(path, made_by) from error
     except UnicodeDecodeError as error:
-        raise _damaged(path, "bytes that are no text") from error
+        raise _damaged(path, "bytes that are no text", made_by) from error
     try:
         document = json.loads(text) if path.suffix == ".json" else YAML(typ="safe", pure=True).load(text)
     except (ValueError, YAMLError) as error:
-        raise _damaged(path, "a torn file") from error
+        raise _damaged(path, "a torn file", made_by) from error
     if not isinstance(document, dict) or _SEAL not in document:
-        raise _damaged(path, "a torn file, its seal is missing")
+        raise _damaged(path, "a torn file, its seal is missing", made_by)
     seal = document.pop(_SEAL)
     if seal != _seal(document):
-        raise _damaged(path, "content that does not match its sha256")
+        raise _damaged(path, "content that does not match its sha256", made_by)
     return document
 
 
-def check_file(path: Path, sha256: str) -> None:
+def check_file(path: Path, sha256: str, *, made_by: str = "the step that writes it") -> None:
     """Compare a file with the digest that was written down for it.
+
+    Args:
+        made_by: What to run when it cannot be used, as `cnn prepare`.
 
     Raises:
         IntegrityError: The file is missing or its bytes have changed.
     """
     if not path.is_file():
-        raise IntegrityError(path, received="no such file", expected="the step's output", change="run the step again")
+        raise _missing(path, made_by)
     found = sha256_of(path)
     if found != sha256:
-        raise _damaged(path, f"sha256 {found[:12]}…", f"sha256 {sha256[:12]}…")
+        raise _damaged(path, f"sha256 {found[:12]}…", made_by, f"sha256 {sha256[:12]}…")
 
 
-def _damaged(path: Path, received: str, expected: str = "the file as it was written") -> IntegrityError:
-    change = "it was torn, flipped or edited: run the step that writes it again"
+def _missing(path: Path, made_by: str) -> IntegrityError:
+    return IntegrityError(path, received="no such file", expected="the step's output", change=f"run {made_by}")
+
+
+def _damaged(path: Path, received: str, made_by: str, expected: str = "the file as it was written") -> IntegrityError:
+    change = f"it was torn, flipped or edited: run {made_by} again"
     return IntegrityError(path, received=received, expected=expected, change=change)
 
 
@@ -180,10 +240,34 @@ def exclusive(path: Path, *, what: str, patience_s: float = 2.0) -> Iterator[Non
                 received = f"{what} under way (process {file.read().strip() or 'unknown'})"
                 raise ServiceError(path.parent, received=received, expected="none", change="wait for it to end")
             time.sleep(0.05)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with storage_errors(path):
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), str(os.getpid()).encode())  # a buffer would be refused once more when it closes
         yield
+
+
+@contextmanager
+def made_alone(path: Path) -> Iterator[None]:
+    """Open an sqlite file one process after another, as long as the first of them may be making it.
+
+    A new file that a kill left half-made holds nothing yet and is made again.
+
+    Raises:
+        ServiceError: Another process has been at it for a minute.
+        StorageError: Full disk, read-only folder, no permission.
+    """
+    with exclusive(path.with_name(f"{path.name}.lock"), what="the making of a database", patience_s=60.0):
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        with storage_errors(path):
+            if unfinished.exists():
+                for ending in ("", "-wal", "-shm", "-journal"):
+                    path.with_name(path.name + ending).unlink(missing_ok=True)
+            if not path.exists() or path.stat().st_size == 0:
+                unfinished.touch()
+        yield
+        if unfinished.exists():
+            unfinished.unlink()
+            _sync_folder(path.parent)  # after a power cut the mark must not come back: the file holds something by then
 
 
 def is_held(path: Path) -> bool:

@@ -9,7 +9,7 @@
         ├── DataError            images or labels that cannot be trained on
         ├── IntegrityError       a torn, flipped or edited file: named, never used
         ├── StorageError         a full disk, a read-only folder
-        └── ServiceError         a server that does not answer, a port in use
+        └── ServiceError         a server that does not answer, a port or a database in use
 
 Whatever is not a `UserError` is a fault of ours and keeps its traceback.
 """
@@ -68,4 +68,4 @@ class StorageError(UserError):
 
 
 class ServiceError(UserError):
-    """A server does not answer, or a port is taken."""
+    """A server does not answer, or another program holds a port, a lock or a database."""

@@ -74,15 +74,16 @@ class Nights:
         """The latest night of this checkout if it can be gone on with, or a new one.
 
         It can when it is unfinished and had these settings. One that failed after its search is only gone on with for
-        some hours: the next night must search.
+        some hours: the next night must search. One that cannot is closed with its reason: nothing would ever finish it.
         """
         now = datetime.now().astimezone()
         with exclusive(self._lock("choosing"), what="the start of a night", patience_s=30.0):
             latest = next((night for night in reversed(self.all()) if night.checkout == str(checkout)), None)
-            if latest and not latest.finished and latest.params_digest == params_digest:
-                if not (latest.searched and now - datetime.fromisoformat(latest.began) > _STALE):
+            if latest and not latest.finished:
+                reason = _reason_to_give_up(latest, params_digest, now)
+                if not reason:
                     return latest
-                self.write(latest, finished=True, verdict="given up: it failed after its search")
+                self.write(latest, finished=True, verdict=f"given up: {reason}")
             return self.write(
                 Night(
                     name=self._free_name(f"night-{now:%Y-%m-%d-%H%M}"),
@@ -122,3 +123,12 @@ class Nights:
         names = {path.stem for path in self._folder.glob("*.json")}
         candidates = [stem, *(f"{stem}-{number}" for number in range(2, len(names) + 3))]
         return next(name for name in candidates if name not in names)
+
+
+def _reason_to_give_up(night: Night, params_digest: str, now: datetime) -> str:
+    """Why an unfinished night cannot be gone on with; empty when it can."""
+    if night.params_digest != params_digest:
+        return "the settings changed"
+    if night.searched and now - datetime.fromisoformat(night.began) > _STALE:
+        return "it failed after its search"
+    return ""

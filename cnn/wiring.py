@@ -34,11 +34,13 @@ def tracker(environment: Environment, experiment: str, *, source: str) -> Iterat
 
     Raises:
         ServiceError: Nothing answers at the tracking address.
+        IntegrityError: The id of this home is damaged.
     """
     from cnn.tracking.mlflow import MlflowTracker
-    from cnn.tracking.server import check_server
+    from cnn.tracking.server import check_server, without_password
 
     check_server(environment.mlflow_uri)
+    environment.home_id()  # a damaged one is said here: the thread that delivers would only try again for ever
     with closing(MlflowTracker(environment, experiment, source=source)) as made:
         patience_s = _FLUSH_CUT_OFF_S
         try:
@@ -46,7 +48,8 @@ def tracker(environment: Environment, experiment: str, *, source: str) -> Iterat
             patience_s = _FLUSH_S
         finally:  # what Ctrl-C or an error has ended is to be seen as ended
             if not made.flush(patience_s):
-                log.warning("%s does not take all that was logged: the rest waits in the spool", environment.mlflow_uri)
+                address = without_password(environment.mlflow_uri)
+                log.warning("%s does not take all that was logged: the rest waits in the spool", address)
 
 
 def registry(environment: Environment) -> "Registry":
@@ -103,8 +106,13 @@ def _optuna(params: SearchParams, space: "Space", study: str, environment: Envir
         sampler=params.sampler,
         pruner=params.pruner,
         storage_url=environment.optuna_url,
-        study_name=study,
+        study_name=mirrored_name(study, environment),
     )
+
+
+def mirrored_name(study: str, environment: Environment) -> str:
+    """A study's name in Optuna's storage; where other homes may show theirs, studies of one name stay apart."""
+    return f"{study}@{environment.home_id()}" if environment.shares_studies else study
 
 
 def _keras_tuner(params: SearchParams, space: "Space", study: str, environment: Environment) -> "Searcher":

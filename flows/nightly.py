@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from prefect import flow, task  # noqa: TID251
+from prefect import flow, tags, task  # noqa: TID251
 from prefect.runtime import flow_run  # noqa: TID251
 from rich.console import Console
 
@@ -21,7 +21,7 @@ from cnn.nights import Night, Nights
 from cnn.search.study import ended_without_winner, is_busy
 from cnn.steps.promote import Verdict
 from flows import artifacts, stages
-from flows.reconcile import reconcile_all
+from flows.reconcile import home_tag, reconcile_all
 
 
 def run_night(overrides: Sequence[str]) -> int:
@@ -74,7 +74,8 @@ def _run(night: Night, environment: Environment, console: Console) -> int:
     os.environ["CNN_NIGHT"] = night.name
     verb = "goes on" if night.seconds else "begins"
     console.print(f"{night.name} {verb}; starting Prefect, which takes half a minute", highlight=False)
-    state = nightly.with_options(flow_run_name=night.name)(night.name, return_state=True)
+    with tags(home_tag(environment)):
+        state = nightly.with_options(flow_run_name=night.name)(night.name, return_state=True)
     mishap = state.result(raise_on_failure=False)
     if isinstance(mishap, stages.StageError):  # the stage itself has said what is wrong
         return mishap.code

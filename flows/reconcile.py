@@ -1,7 +1,12 @@
 """Three ledgers compared: the studies, MLflow, Prefect. Whatever is shown as running and is not is ended."""
 
 from prefect.client.orchestration import get_client  # noqa: TID251
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType  # noqa: TID251
+from prefect.client.schemas.filters import (  # noqa: TID251
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
 from prefect.client.schemas.objects import StateType  # noqa: TID251
 from prefect.client.schemas.sorting import FlowRunSort  # noqa: TID251
 from prefect.states import Crashed  # noqa: TID251
@@ -25,6 +30,11 @@ def reconcile_all(*, flow_run: str = "") -> list[str]:
     return said + reconcile_flow_runs(environment, flow_run=flow_run)
 
 
+def home_tag(environment: Environment) -> str:
+    """The tag of this home's flow runs: homes that share a Prefect server may have nights of equal names."""
+    return f"home-{environment.home_id()}"
+
+
 def reconcile_flow_runs(environment: Environment, *, flow_run: str = "") -> list[str]:
     """Mark as crashed the flow runs of nights that no process holds.
 
@@ -32,7 +42,10 @@ def reconcile_flow_runs(environment: Environment, *, flow_run: str = "") -> list
     the name of the flow run that asks, and is another one, is dead.
     """
     nights = Nights(environment.home / "nights")
-    running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])))
+    running = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
+        tags=FlowRunFilterTags(all_=[home_tag(environment)]),
+    )
     said = []
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(flow_run_filter=running, sort=FlowRunSort.START_TIME_DESC, limit=200)

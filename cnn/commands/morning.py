@@ -20,7 +20,7 @@ def show_morning(night: Night, params: Params, environment: Environment, console
     """Leaderboard, test accuracy with its interval, gap, version, verdict, time by part, and the next commands."""
     show_leaderboard(console, n=5)
     console.print(_durations(night))
-    metrics = read_sealed(EVALUATED / "evaluate.json")
+    metrics = read_sealed(EVALUATED / "evaluate.json", made_by="cnn evaluate")
     console.print(Panel(_summary(night, params, metrics), title=night.name, title_align="left", expand=False))
     console.print(_next_commands(environment), highlight=False, soft_wrap=True)
 

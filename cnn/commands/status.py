@@ -1,8 +1,7 @@
 """The latest night, the search under way, the champion, and where to look."""
 
-import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from cnn.search.study import is_busy, study_names
 from cnn.steps.promote import LEDGER
 from cnn.tracking.promotions import read_promotions
 from cnn.tracking.registry import CHAMPION, Version
-from cnn.tracking.server import check_server, sqlite_file
+from cnn.tracking.server import check_server, sqlite_file, without_password
 
 
 def status(params: Params, environment: Environment, console: Console) -> None:
@@ -30,8 +29,9 @@ def status(params: Params, environment: Environment, console: Console) -> None:
         ServiceError: Nothing answers at the tracking address.
         IntegrityError: A ledger is damaged.
     """
-    _show(console, "Latest night", _night(Nights(environment.home / "nights")))
-    _show(console, "Latest search", _search(environment.studies))
+    nights = Nights(environment.home / "nights")
+    _show(console, "Latest night", _night(nights))
+    _show(console, "Latest search", _search(environment.studies, nights.all()))
     _show(console, "Champion", _champion(params.register_.name, environment, console))
     _show(console, "Where to look", _places(environment))
 
@@ -93,7 +93,7 @@ def _durations(night: Night) -> Table:
 # ---- the search
 
 
-def _search(studies: Path) -> RenderableType | None:
+def _search(studies: Path, nights: Sequence[Night]) -> RenderableType | None:
     """The latest study while it is not finished."""
     names = study_names(studies)
     if not names:
@@ -105,7 +105,7 @@ def _search(studies: Path) -> RenderableType | None:
     busy = is_busy(folder)
     if finished and not busy:
         return None
-    state = "under way" if busy else "interrupted; cnn search goes on with it"
+    state = "under way" if busy else f"interrupted; {_way_on(names[-1], nights)}"
     return _facts(
         {
             "study": names[-1],
@@ -114,6 +114,20 @@ def _search(studies: Path) -> RenderableType | None:
             "best": _best(rows),
         }
     )
+
+
+def _way_on(study: str, nights: Sequence[Night]) -> str:
+    """How a study is gone on with. A night's bears its night's name, with a number when the data changed meanwhile.
+
+    Example:
+        >>> _way_on("study-3f9a21bc", [])
+        'cnn search goes on with it'
+    """
+    if study.startswith("study-"):
+        return "cnn search goes on with it"
+    if any(not night.finished and f"{study}-".startswith(f"{night.name}-") for night in nights):
+        return "cnn nightly goes on with it"
+    return "its night is over: nothing goes on with it"
 
 
 def _counts(rows: list[LedgerRow], *, open_word: str) -> str:
@@ -165,7 +179,7 @@ def _version_facts(version: Version, promotions: list[dict[str, object]]) -> dic
         for line in promotions
         if line.get("promoted") and (line.get("model"), line.get("challenger")) == (version.name, version.number)
     ]
-    gap = tags.get("test_gap_at_best", "")
+    gap = tags.get("gap_at_best", "")
     return {
         "version": f"{version.name} version {version.number}",
         "test accuracy": _accuracy(tags),
@@ -198,16 +212,6 @@ def _places(environment: Environment) -> RenderableType:
             "home": str(environment.home),
         }
     )
-
-
-def without_password(uri: str) -> str:
-    """An address as it may be shown.
-
-    Example:
-        >>> without_password("postgresql://anna:secret@host/mlflow")
-        'postgresql://host/mlflow'
-    """
-    return re.sub(r"//[^/@]*@", "//", uri)
 
 
 def when(moment: str) -> str:

@@ -14,7 +14,7 @@ from cnn.commands.ports import LOOPBACK, refusal
 from cnn.commands.servers import RunningServer, ServerPlan, running
 from cnn.config.environment import Environment
 from cnn.errors import ConfigError, ServiceError
-from cnn.tracking.server import check_server, server_command, sqlite_file
+from cnn.tracking.server import check_server, server_command, sqlite_file, without_password
 
 _START_S = 180.0  # as a rule half a minute; a busy machine or a migration takes longer
 _PAUSE_S = 0.3
@@ -132,7 +132,7 @@ def _wait_for_all(servers: Sequence[RunningServer]) -> None:
 def _print_addresses(environment: Environment, plans: Sequence[ServerPlan], console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     if environment.mlflow_uri.startswith("http"):
-        table.add_row("MLflow", environment.mlflow_uri, "[dim]runs elsewhere: CNN_TRACKING_URI[/dim]")
+        table.add_row("MLflow", without_password(environment.mlflow_uri), "[dim]runs elsewhere: CNN_TRACKING_URI[/dim]")
     for plan in plans:
         table.add_row(plan.name, plan.address, _SHOWS[plan.name])
     console.print(table)

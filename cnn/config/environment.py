@@ -1,12 +1,15 @@
 """The settings of this machine: `CNN_` environment variables, each with an embedded default."""
 
 import os
+import re
+import secrets
 from pathlib import Path
 
 from pydantic import Field
 
 from cnn.config.recipe import Frozen
-from cnn.errors import ConfigError
+from cnn.durable import exclusive, write_text
+from cnn.errors import ConfigError, IntegrityError
 
 _VARIABLES = {
     "home": "CNN_HOME",
@@ -48,7 +51,12 @@ class Environment(Frozen):
 
     @property
     def optuna_url(self) -> str:
-        return self.study_storage or f"sqlite:///{self.home / 'optuna.db'}"
+        return self.study_storage or self._own_optuna_url
+
+    @property
+    def shares_studies(self) -> bool:
+        """Whether studies of other homes may be shown from the same storage."""
+        return self.optuna_url != self._own_optuna_url
 
     @property
     def downloads(self) -> Path:
@@ -58,6 +66,28 @@ class Environment(Frozen):
     def studies(self) -> Path:
         """One folder a study: its ledger, its trials' checkpoints, its workers' logs."""
         return self.home / "studies"
+
+    @property
+    def _own_optuna_url(self) -> str:
+        return f"sqlite:///{self.home / 'optuna.db'}"
+
+    def home_id(self) -> str:
+        """Eight hex digits that tell this home's runs from those of others on one server; made when first asked for.
+
+        Raises:
+            IntegrityError: The file that keeps it is damaged.
+            StorageError: It cannot be written.
+        """
+        path = self.home / "id"
+        if not path.exists():
+            with exclusive(path.with_name("id.lock"), what="the making of its id", patience_s=30.0):
+                if not path.exists():  # two processes start at once: the second takes what the first has made
+                    write_text(path, f"{secrets.token_hex(4)}\n")
+        text = path.read_text(encoding="utf-8", errors="replace").strip()
+        if not re.fullmatch("[0-9a-f]{8}", text):
+            change = "put a copy of it back, or remove it: its earlier runs are then taken for another home's"
+            raise IntegrityError(path, received="a damaged id", expected="eight hex digits", change=change)
+        return text
 
 
 def read_environment() -> Environment:

@@ -84,7 +84,7 @@ def read_prepared(folder: Path = PREPARED) -> Prepared:
     Raises:
         IntegrityError: There is no manifest, or it is torn or edited.
     """
-    manifest = read_sealed(folder / "manifest.json")
+    manifest = read_sealed(folder / "manifest.json", made_by="cnn prepare")
     height, width, channels = manifest["image_shape"]
     return Prepared(
         folder=folder,
@@ -119,7 +119,7 @@ def open_test(prepared: Prepared) -> Split:
 def _open(prepared: Prepared, name: str) -> Split:
     paths = [f"{name}/images.npy", f"{name}/labels.npy"]
     for path in paths:
-        check_file(prepared.folder / path, prepared.files[path])
+        check_file(prepared.folder / path, prepared.files[path], made_by="cnn prepare")
     images, labels = (np.load(prepared.folder / path, mmap_mode="r", allow_pickle=False) for path in paths)
     return Split(images=images, labels=labels)
 

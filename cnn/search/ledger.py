@@ -8,19 +8,19 @@ instant leaves the state before or after it. A trial has one row an attempt to t
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cnn.durable import storage_errors
-from cnn.errors import IntegrityError, StorageError
+from cnn.durable import made_alone, sqlite_errors
+from cnn.errors import IntegrityError
 from cnn.records import Cost, Outcome, Proposal, TrialState
 from cnn.search.engines.searcher import StoredTrial
 from cnn.search.job import JobId, outcome_document, outcome_from
 
-_CANNOT_WRITE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
+_SOUND, _MEND = "a sound sqlite ledger", "move the study's folder away; a new search starts afresh"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS study (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -57,19 +57,18 @@ class Ledger:
 
     Args:
         path: The sqlite file; created when missing.
+        patience_s: How long to wait for another program (cnn status, a backup) that holds the file for a moment.
 
     Raises:
         IntegrityError: The file is damaged.
+        ServiceError: Another program holds it.
         StorageError: It cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience_s: float = 30.0) -> None:
         self.path = path
-        with storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with self._mishaps():
-            # a busy reader (cnn status) may hold the file for a moment
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+        with made_alone(path), self._mishaps():
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=patience_s)
             try:
                 self._make_ready()
             except BaseException:
@@ -172,7 +171,7 @@ class Ledger:
         with closing(self._db.execute("PRAGMA quick_check")) as check:
             verdict = check.fetchone()[0]
         if verdict != "ok":
-            raise self._damaged(verdict)
+            raise IntegrityError(self.path, received=verdict, expected=_SOUND, change=_MEND)
         self._db.executescript(_SCHEMA)
 
     def _write(self, facts: dict[str, str]) -> None:
@@ -192,21 +191,8 @@ class Ledger:
                 raise
             self._db.execute("COMMIT")
 
-    @contextmanager
-    def _mishaps(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
-                raise
-            if error.sqlite_errorcode & 0xFF in _CANNOT_WRITE:  # the low byte is the kind, the rest its detail
-                expected, change = "room and permission to write", "free some space or choose another CNN_HOME"
-                raise StorageError(self.path, received=error, expected=expected, change=change) from error
-            raise self._damaged(str(error)) from error
-
-    def _damaged(self, found: str) -> IntegrityError:
-        change = "move the study's folder away; a new search starts afresh"
-        return IntegrityError(self.path, received=found, expected="a sound sqlite ledger", change=change)
+    def _mishaps(self) -> AbstractContextManager[None]:
+        return sqlite_errors(self.path, expected=_SOUND, change=_MEND)
 
 
 def _ledger_row(columns: tuple[int, int, str, int, str, int, str | None, int]) -> LedgerRow:

@@ -73,7 +73,7 @@ class Space:
         return values
 
     def check(self, base: Recipe) -> None:
-        """Make sure that every path names a field of the recipe that has a say, and that it takes the dimension's values.
+        """Make sure that each path names a field of the recipe that has a say and takes the dimension's values.
 
         Raises:
             SpaceError: The field has no effect: something else decides.

@@ -4,14 +4,17 @@ STUDIES/NAME/ledger.db  trials/7/  trials/7-seed-1/  logs/worker-0.log  lock
 """
 
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from cnn.durable import exclusive, is_held
 from cnn.search.job import JobId
 from cnn.search.ledger import Ledger
+
+_MONTH_S = 30 * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,12 @@ class Study:
         """Remove the checkpoints of a job that is over; its curve stands in the ledger."""
         shutil.rmtree(self.trial_folder(job), ignore_errors=True)
 
+    def sweep(self) -> None:
+        """Remove what a kill between a job's end in the ledger and `discard` has left."""
+        for row in self.ledger.rows():
+            if row.outcome is not None:
+                self.discard(row.id)
+
     @property
     def logs(self) -> Path:
         return self.folder / "logs"
@@ -47,6 +56,8 @@ class Study:
 @contextmanager
 def open_study(studies: Path, digest: str, *, night: str = "") -> Iterator[Study]:
     """The unfinished study of this digest, or a new one; nobody else can search it meanwhile.
+
+    Checkpoints that nobody will go on from are removed: of trials that are over, and of studies left for a month.
 
     Args:
         studies: Folder of all studies.
@@ -63,7 +74,10 @@ def open_study(studies: Path, digest: str, *, night: str = "") -> Iterator[Study
         resumed = bool(ledger.read("digest"))
         if not resumed:
             ledger.write(digest=digest, name=name)
-        yield Study(name=name, folder=folder, ledger=ledger, resumed=resumed)
+        study = Study(name=name, folder=folder, ledger=ledger, resumed=resumed)
+        study.sweep()
+        _sweep_abandoned(studies)
+        yield study
 
 
 def study_names(studies: Path) -> list[str]:
@@ -84,6 +98,17 @@ def ended_without_winner(folder: Path) -> bool:
 def is_busy(folder: Path) -> bool:
     """Whether a process is searching this study, or training its winner, now."""
     return is_held(folder / "lock")
+
+
+def _sweep_abandoned(studies: Path) -> None:
+    """Remove the checkpoints of studies that nobody has gone on with for a month; their ledgers stay."""
+    for trials in studies.glob("*/trials"):
+        if is_busy(trials.parent):
+            continue
+        with suppress(FileNotFoundError):  # another start sweeps here at the same moment
+            latest = max(path.stat().st_mtime for path in (trials, *trials.rglob("*")))
+            if time.time() - latest > _MONTH_S:
+                shutil.rmtree(trials, ignore_errors=True)
 
 
 def _name(studies: Path, digest: str, night: str) -> str:

@@ -79,7 +79,7 @@ def read_candidate(trained: Path, data_hash: str) -> dict[str, Any]:
     from cnn.errors import IntegrityError
 
     path = trained / "train.json"
-    candidate = read_sealed(path)
+    candidate = read_sealed(path, made_by="cnn train")
     if candidate["data_hash"] != data_hash:
         raise IntegrityError(
             path,
@@ -98,7 +98,7 @@ def load_model(path: Path, sha256: str) -> Any:
     """
     from cnn.durable import check_file
 
-    check_file(path, sha256)
+    check_file(path, sha256, made_by="cnn train")
     import keras
 
     return keras.saving.load_model(path, compile=False, safe_mode=True)

@@ -44,8 +44,8 @@ def register(
     from cnn.tracking.registry import CHALLENGER, Candidate
     from cnn.tracking.tracker import Run
 
-    facts = read_sealed(trained / "train.json")
-    metrics = read_sealed(evaluated / "evaluate.json")
+    facts = read_sealed(trained / "train.json", made_by="cnn train")
+    metrics = read_sealed(evaluated / "evaluate.json", made_by="cnn evaluate")
     check_belongs(trained / "model.keras", evaluated, facts, metrics)
     configure_process(threads=None)
 
@@ -53,7 +53,7 @@ def register(
     settings = digest(params.prepare, params.search, params.train, params.evaluate)
     lineage = {"night": "none"} | lineage_tags(read_lineage(facts["data_hash"], settings, night=environment.night))
     recipe = flat(facts["recipe"])
-    figures = _figures(facts, metrics)
+    figures = version_figures(facts, metrics)
     _make_sure_of_run(tracker, environment, Run(key=facts["key"], name="candidate", params=recipe, tags=lineage))
     candidate = Candidate(
         model=trained / "model.keras",
@@ -64,7 +64,7 @@ def register(
         lineage=lineage | {"test_hash": metrics["test_hash"]},
         metrics=figures,
         params={name: str(value) for name, value in recipe.items()},
-        tags={name: f"{value:.6g}" for name, value in figures.items()},
+        tags=figure_tags(figures),
         files=(evaluated / "predictions.npz",),
     )
     version = registry.register(params.register_.name, candidate)
@@ -82,8 +82,8 @@ def check_belongs(model: Path, evaluated: Path, candidate: Mapping[str, Any], me
     from cnn.durable import check_file
     from cnn.errors import IntegrityError
 
-    check_file(model, candidate["model_sha256"])
-    check_file(evaluated / "predictions.npz", metrics["predictions_sha256"])
+    check_file(model, candidate["model_sha256"], made_by="cnn train")
+    check_file(evaluated / "predictions.npz", metrics["predictions_sha256"], made_by="cnn evaluate")
     if metrics["model_sha256"] != candidate["model_sha256"]:
         raise IntegrityError(
             evaluated / "evaluate.json",
@@ -96,6 +96,7 @@ def check_belongs(model: Path, evaluated: Path, candidate: Mapping[str, Any], me
 def _make_sure_of_run(tracker: "ReadableTracker", environment: Environment, run: "Run") -> None:
     """The candidate's run is at the server; a candidate that came from DVC's cache has none there yet."""
     from cnn.errors import ServiceError
+    from cnn.tracking.server import without_password
     from cnn.tracking.tracker import RunState
 
     delivered = tracker.flush(_DELIVERY_S)
@@ -105,11 +106,17 @@ def _make_sure_of_run(tracker: "ReadableTracker", environment: Environment, run:
         delivered = tracker.flush(_DELIVERY_S)
     if not delivered:
         change = "start the server, then run cnn register again"
-        raise ServiceError(environment.mlflow_uri, received="no answer", expected="the candidate's run", change=change)
+        address = without_password(environment.mlflow_uri)
+        raise ServiceError(address, received="no answer", expected="the candidate's run", change=change)
 
 
-def _figures(facts: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, float]:
+def version_figures(facts: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, float]:
     """What training and test say about the model, by the names of the tracker."""
     validation = {name: float(facts[name]) for name in ("best_val_accuracy", "gap_at_best")}
     test = {name: value for name, value in metrics.items() if isinstance(value, int | float) and name not in validation}
     return validation | {f"test_{name}": float(value) for name, value in test.items()}
+
+
+def figure_tags(figures: Mapping[str, float]) -> dict[str, str]:
+    """Figures as a version bears them."""
+    return {name: f"{value:.6g}" for name, value in figures.items()}

@@ -86,7 +86,7 @@ def read_chosen_recipe(params: "TrainParams", winner: Path) -> "Recipe":
     from cnn.durable import read_sealed
 
     if params.recipe == "winner":
-        recipe = validated(Recipe, read_sealed(winner)["recipe"], winner)
+        recipe = validated(Recipe, read_sealed(winner, made_by="cnn search")["recipe"], winner)
     else:
         recipe = read_recipe(params.recipe)
     own = {"training.epochs": params.epochs, "training.patience": params.patience}

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException  # noqa: TID251
 
 from cnn.config.environment import Environment
 from cnn.errors import IntegrityError
-from cnn.tracking.client import KEY, PARENT, artifact_root, checked_key, connect, experiment_id, find_run
+from cnn.tracking.client import HOME, KEY, PARENT, artifact_root, checked_key, connect, experiment_id, find_run
 from cnn.tracking.delivery import Refused, UnknownRun
 from cnn.tracking.spool import Event, Kind, Spool
 
@@ -33,7 +33,7 @@ class MlflowBackend:
 
     def __init__(self, environment: Environment, spool: Spool, source: str) -> None:
         self._environment, self._spool, self._source = environment, spool, source
-        self._client = connect(environment)
+        self._client, self._home = connect(environment), environment.home_id()
         self._run_ids: dict[str, str] = {}
         spool.sweep()
 
@@ -64,7 +64,7 @@ class MlflowBackend:
                 self._log(run_id, events)
 
     def _start(self, run: str, event: Event) -> None:
-        found = find_run(self._client, run)
+        found = find_run(self._client, run, self._home)
         run_id = found.info.run_id if found else self._create(run, event)
         self._run_ids[run] = run_id
         if found and found.info.status != "RUNNING":
@@ -78,7 +78,7 @@ class MlflowBackend:
     def _create(self, run: str, event: Event) -> str:
         body = event.body
         experiment = experiment_id(self._client, body["experiment"], artifact_root(self._environment))
-        tags = {KEY: checked_key(run), "mlflow.user": _user(), "mlflow.source.name": self._source}
+        tags = {KEY: checked_key(run), HOME: self._home, "mlflow.user": _user(), "mlflow.source.name": self._source}
         tags |= {"mlflow.source.type": "LOCAL", **body["tags"]}
         if "git_revision" in body["tags"]:
             tags["mlflow.source.git.commit"] = body["tags"]["git_revision"].removesuffix("+changes")
@@ -98,7 +98,7 @@ class MlflowBackend:
 
     def _run_id(self, run: str) -> str:
         if run not in self._run_ids:
-            found = find_run(self._client, run)
+            found = find_run(self._client, run, self._home)
             if found is None:
                 raise UnknownRun(run)
             self._run_ids[run] = found.info.run_id

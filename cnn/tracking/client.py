@@ -1,8 +1,8 @@
 """The way to an MLflow client: explicit, without MLflow's global state, telemetry or patience of minutes."""
 
-import fcntl
 import logging
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from cnn.config.environment import Environment
-from cnn.durable import storage_errors
+from cnn.durable import made_alone
 from cnn.errors import ServiceError
-from cnn.tracking.server import sqlite_file
+from cnn.tracking.server import sqlite_file, without_password
 
 KEY = "cnn.key"
+HOME = "cnn.home"  # keys are unique in one CNN_HOME, and several may speak to one server
 PARENT = "cnn.parent"
 
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI then speaks of training, not of agents
@@ -31,6 +32,8 @@ SETTINGS = {
 }
 """Environment of every process that runs MLflow for us."""
 
+
+_ELSEWHERE = re.compile("(?P<key>.+)@(?P<home>[0-9a-f]{8})")
 
 _importing = threading.Lock()
 
@@ -68,9 +71,9 @@ def answering(call: Any, uri: str) -> Any:
         return call()
     except MlflowException as error:
         if error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"):
-            received = str(error)[:200]
+            received = without_password(str(error))[:200]
             change = "start the server or set CNN_TRACKING_URI"
-            raise ServiceError(uri, received=received, expected="an answer", change=change) from error
+            raise ServiceError(without_password(uri), received=received, expected="an answer", change=change) from error
         raise
 
 
@@ -108,10 +111,32 @@ def search_runs(client: Any, condition: str, experiment: str | None = None) -> l
     return _pages(lambda **page: client.search_runs(ids, condition, max_results=1000, **page))
 
 
-def find_run(client: Any, key: str) -> Any | None:
-    """The run of a key, or None. Among several, as two machines could make, the oldest."""
-    runs = search_runs(client, f"tags.`{KEY}` = '{checked_key(key)}'")
+def find_run(client: Any, key: str, home: str) -> Any | None:
+    """The run of a key, or None. Among several, as a repeated request could make, the oldest.
+
+    Args:
+        key: `KEY` of a run of this home, or `KEY@HOME` of another home's.
+        home: Id of this home.
+    """
+    if elsewhere := _ELSEWHERE.fullmatch(key):
+        key, home = elsewhere["key"], elsewhere["home"]
+    runs = search_runs(client, f"tags.`{KEY}` = '{checked_key(key)}' and {of_home(home)}")
     return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+
+
+def of_home(home: str) -> str:
+    """The condition that a run is of this home."""
+    return f"tags.`{HOME}` = '{home}'"
+
+
+def key_elsewhere(key: str, home: str) -> str:
+    """How a run of another home is named here.
+
+    Example:
+        >>> key_elsewhere("night-7/candidate", "3f9a21bc")
+        'night-7/candidate@3f9a21bc'
+    """
+    return f"{key}@{home}"
 
 
 def checked_key(key: str) -> str:
@@ -133,22 +158,8 @@ def _pages(search: Any) -> list[Any]:
 
 @contextmanager
 def _made_alone(path: Path) -> Iterator[None]:
-    """Hold the file in WAL mode while a client is made, which migrates it (6 s the first time), before others open it.
-
-    A new file that a kill left half-migrated can neither be finished nor used by MLflow: it is made again.
-    """
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_name(f"{path.name}.lock").open("w")
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        unfinished = path.with_name(f"{path.name}.unfinished")
-        if unfinished.exists():
-            for ending in ("", "-wal", "-shm", "-journal"):
-                path.with_name(path.name + ending).unlink(missing_ok=True)
-        if not path.exists() or path.stat().st_size == 0:
-            unfinished.touch()
+    """Hold the file in WAL mode while a client is made, which migrates it, before others open it."""
+    with made_alone(path):
         with closing(sqlite3.connect(path, timeout=20)) as db:
             db.execute("PRAGMA journal_mode = WAL")
         yield
-        unfinished.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
+from cnn.tracking.server import without_password
 from cnn.tracking.spool import Event, Kind, Spool
 
 _log = logging.getLogger(__name__)
@@ -128,7 +129,8 @@ class Delivery:
                 for event in events:
                     self._deliver(backend, run, [event])
             else:
-                self._spool.set_aside([events[0].id], f"{run}: {events[0].kind} refused: {refusal}")
+                reason = without_password(f"{run}: {events[0].kind} refused: {refusal}")
+                self._spool.set_aside([events[0].id], reason)
         else:
             self._spool.delivered(events)
 
@@ -147,14 +149,15 @@ class Delivery:
         if failures == 0:
             _log.warning(
                 "%s does not take what runs say (%s); it is kept in %s and delivered later",
-                self._destination, _one_line(error), self._spool.path,
+                without_password(self._destination), _one_line(error), self._spool.path,
             )  # fmt: skip
         self._stop.wait(min(0.25 * 2**failures, _LONGEST_WAIT_S))
         return min(failures + 1, 10)
 
     def _recovered(self, failures: int) -> int:
         if failures:
-            _log.warning("%s answers again; what waited is being delivered", self._destination)
+            address = without_password(self._destination)
+            _log.warning("%s answers again; what waited is being delivered", address)
         return 0
 
 
@@ -189,5 +192,5 @@ def _acquired(lock: IO[str]) -> bool:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(without_password(str(error)).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."

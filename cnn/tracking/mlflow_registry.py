@@ -14,11 +14,13 @@ from typing import Any
 
 from cnn.config.environment import Environment
 from cnn.errors import ServiceError
-from cnn.tracking.client import answering, connect, find_run
+from cnn.tracking.client import answering, connect, find_run, key_elsewhere
 from cnn.tracking.registry import Candidate, Version, check_was_kept, checked_file
+from cnn.tracking.server import without_password
 
 _MODEL = "data/model.keras"
 _KEPT = "kept"
+_HOME = "home"  # a version's tag: the CNN_HOME that registered it, to which its `run_key` belongs
 _VERSIONS_TAG = "mlflow.modelVersions"  # by it the UI links a logged model to its versions
 
 
@@ -26,7 +28,7 @@ class MlflowRegistry:
     """`Registry` on the environment's tracking address."""
 
     def __init__(self, environment: Environment) -> None:
-        self._uri = environment.mlflow_uri
+        self._environment, self._uri = environment, environment.mlflow_uri
         self._client = answering(lambda: connect(environment), self._uri)
 
     def register(self, name: str, candidate: Candidate) -> Version:
@@ -37,7 +39,7 @@ class MlflowRegistry:
         from mlflow.exceptions import MlflowException  # noqa: TID251
 
         try:
-            return _version(self._ask(lambda: self._client.get_model_version_by_alias(name, alias)))
+            return self._version(self._ask(lambda: self._client.get_model_version_by_alias(name, alias)))
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
@@ -59,15 +61,17 @@ class MlflowRegistry:
         return checked_file(self._download(version, f"{_KEPT}/{name}", folder), version, f"sha256.{name}")
 
     def _register(self, name: str, candidate: Candidate) -> Version:
-        tags = candidate.version_tags()
+        home = self._environment.home_id()
+        tags = candidate.version_tags() | {_HOME: home}
         self._make_name(name)
         condition = f"name = '{name}' and tags.registration = '{tags['registration']}'"
         if found := self._client.search_model_versions(condition):
-            return _version(found[0])
-        run = find_run(self._client, candidate.run_key)
+            return self._version(found[0])
+        run = find_run(self._client, candidate.run_key, home)
         if run is None:
             change = "let the tracker deliver it (cnn doctor --reconcile) and register again"
-            raise ServiceError(self._uri, received=f"no run {candidate.run_key}", expected="it", change=change)
+            address = without_password(self._uri)
+            raise ServiceError(address, received=f"no run {candidate.run_key}", expected="it", change=change)
         model = self._keep_model(name, candidate, run, tags)
         return self._make_version(name, model, run, tags)
 
@@ -120,13 +124,21 @@ class MlflowRegistry:
         )
         links = json.dumps([{"name": name, "version": made.version}])
         self._client.set_logged_model_tags(model.model_id, {_VERSIONS_TAG: links})
-        return _version(made)
+        return self._version(made)
 
     def _download(self, version: Version, path: str, folder: Path) -> Path:
         from mlflow.artifacts import download_artifacts  # noqa: TID251
 
         place = f"{version.source}/{path}"
         return Path(self._ask(lambda: download_artifacts(place, dst_path=str(folder), tracking_uri=self._uri)))
+
+    def _version(self, found: Any) -> Version:
+        """A version whose run can be found from here; one that cnn did not register has none, and no home."""
+        tags = dict(found.tags)
+        home = tags.get(_HOME, "")
+        if home and "run_key" in tags and home != self._environment.home_id():
+            tags["run_key"] = key_elsewhere(tags["run_key"], home)
+        return Version(name=found.name, number=int(found.version), source=found.source, tags=tags)
 
     def _ask(self, call: Callable[[], Any]) -> Any:
         return answering(call, self._uri)
@@ -168,7 +180,3 @@ class _SavedModel:
 
     def save(self, path: str) -> None:
         shutil.copyfile(self._path, path)
-
-
-def _version(found: Any) -> Version:
-    return Version(name=found.name, number=int(found.version), source=found.source, tags=dict(found.tags))

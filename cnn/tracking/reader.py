@@ -7,7 +7,7 @@ from typing import Any
 
 from cnn.config.environment import Environment
 from cnn.records import EpochRow
-from cnn.tracking.client import KEY, PARENT, answering, connect, find_run, search_runs
+from cnn.tracking.client import KEY, PARENT, answering, connect, find_run, of_home, search_runs
 from cnn.tracking.tracker import LoggedRun, RunState
 
 _EPOCH_FIGURES = tuple(EpochRow(**dict.fromkeys(EpochRow.__dataclass_fields__, 0)).figures())
@@ -21,23 +21,27 @@ class MlflowReader:
     """
 
     def __init__(self, environment: Environment) -> None:
-        self._uri = environment.mlflow_uri
+        self._uri, self._home = environment.mlflow_uri, environment.home_id()
         self._client = answering(lambda: connect(environment), self._uri)
 
     def open_runs(self, experiment: str) -> tuple[str, ...]:
-        runs = self._ask(lambda: search_runs(self._client, "attributes.status = 'RUNNING'", experiment))
+        condition = f"attributes.status = 'RUNNING' and {of_home(self._home)}"
+        runs = self._ask(lambda: search_runs(self._client, condition, experiment))
         return tuple(sorted(run.data.tags[KEY] for run in runs if KEY in run.data.tags))
 
     def read_run(self, key: str) -> LoggedRun | None:
-        run = self._ask(lambda: find_run(self._client, key))
+        run = self._find(key)
         return None if run is None else self._ask(lambda: self._logged(key, run))
 
     def read_file(self, key: str, path: str) -> bytes:
-        run = self._ask(lambda: find_run(self._client, key))
+        run = self._find(key)
         if run is None or path not in self._files(run.info.run_id):
             raise FileNotFoundError(f"{key}: {path}")
         with TemporaryDirectory() as folder:
             return Path(self._ask(lambda: self._client.download_artifacts(run.info.run_id, path, folder))).read_bytes()
+
+    def _find(self, key: str) -> Any | None:
+        return self._ask(lambda: find_run(self._client, key, self._home))
 
     def _logged(self, key: str, run: Any) -> LoggedRun:
         tags = run.data.tags

@@ -83,7 +83,10 @@ class Version:
 
     @property
     def run_key(self) -> str:
-        """The run that trained it, in the tracker; only a version of ours has one."""
+        """The run that trained it, in the tracker: `KEY`, or `KEY@HOME` where another home registered it.
+
+        Only a version of ours has one.
+        """
         return self.tags["run_key"]
 
 

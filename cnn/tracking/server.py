@@ -50,6 +50,16 @@ def sqlite_file(uri: str) -> Path:
     return Path(uri.partition(":///")[2])
 
 
+def without_password(text: str) -> str:
+    """A text as it may be shown: addresses in it lose their user and password.
+
+    Example:
+        >>> without_password("postgresql://anna:secret@host/mlflow")
+        'postgresql://host/mlflow'
+    """
+    return re.sub(r"//[^/\s]*@", "//", text)
+
+
 def _check_http(uri: str) -> None:
     try:
         answer = requests.get(f"{uri.rstrip('/')}/health", timeout=_TIMEOUT_S)
@@ -78,7 +88,7 @@ def _parts(uri: str) -> tuple[str, str | None, int | None]:
 
 def _no_address(uri: str) -> ConfigError:
     expected = "http(s)://HOST:PORT of an MLflow server, or a database as sqlite:///FILE"
-    shown = re.sub(r"//.*@", "//", uri)  # without a password
+    shown = re.sub(r"//.*@", "//", uri)  # a password may be why it is no address, as with a slash in it
     return ConfigError("CNN_TRACKING_URI", received=shown, expected=expected, change="set CNN_TRACKING_URI")
 
 
@@ -103,7 +113,9 @@ def _head(path: Path) -> bytes:
 
 def _silent(uri: str, received: str) -> ServiceError:
     change = "start the server, or set CNN_TRACKING_URI (unset it for the embedded database)"
-    return ServiceError(uri, received=received, expected="an MLflow server that answers", change=change)
+    return ServiceError(
+        without_password(uri), received=received, expected="an MLflow server that answers", change=change
+    )
 
 
 def server_command(port: int, *options: str) -> list[str]:

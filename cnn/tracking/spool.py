@@ -14,19 +14,20 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from cnn.durable import sha256_of, storage_errors, write_atomic
-from cnn.errors import IntegrityError, StorageError
+from cnn.durable import made_alone, sha256_of, sqlite_errors, storage_errors, write_atomic
+from cnn.errors import IntegrityError
 
 _log = logging.getLogger(__name__)
 
 _KEEP_MS = 30 * 24 * 3600 * 1000
 _DAY_S = 24 * 3600
+_SOUND, _MEND = "a sound sqlite spool", "start again: the damaged file is set aside and a new one begun"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY AUTOINCREMENT, destination TEXT NOT NULL, run TEXT NOT NULL, kind TEXT NOT NULL,
@@ -66,12 +67,17 @@ class Event:
 class Spool:
     """A durable queue for each destination, shared by all processes that use the same folder.
 
+    Args:
+        patience_s: How long to wait for another program that holds the file for a moment.
+
     Raises:
+        ServiceError: Another program holds the file.
         StorageError: The disk is full or the folder can't be written.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, patience_s: float = 20.0) -> None:
         self.path = home / "spool.db"
+        self._patience_s = patience_s
         self.files = home / "spool"
         with storage_errors(self.path):
             self.files.mkdir(parents=True, exist_ok=True)
@@ -181,18 +187,36 @@ class Spool:
 
     def _open(self) -> sqlite3.Connection:
         """The database, or a new one in its place when it is damaged: the old one is set aside and named."""
-        try:
-            return _connect(self.path)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise _storage_error(self.path, error) from error
-            aside = self.path.with_name(f"spool.damaged-{time.time_ns()}.db")
-            _log.warning("%s is damaged (%s): set aside as %s, a new one is begun", self.path, error, aside.name)
-            for ending in ("", "-wal", "-shm"):
-                part = self.path.with_name(self.path.name + ending)
-                if part.exists():
-                    part.rename(aside.with_name(aside.name + ending))
-            return _connect(self.path)
+        with made_alone(self.path):
+            try:
+                return self._connect()
+            except IntegrityError as error:
+                aside = self.path.with_name(f"spool.damaged-{time.time_ns()}.db")
+                received = error.received
+                _log.warning("%s is damaged (%s): set aside as %s, a new one is begun", self.path, received, aside.name)
+                for ending in ("", "-wal", "-shm"):
+                    part = self.path.with_name(self.path.name + ending)
+                    if part.exists():
+                        part.rename(aside.with_name(aside.name + ending))
+                return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        with self._mishaps():
+            db = sqlite3.connect(self.path, timeout=self._patience_s, isolation_level=None, check_same_thread=False)
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; FULL would fsync every epoch
+                (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+                if found != "ok":
+                    raise IntegrityError(self.path, received=found, expected=_SOUND, change=_MEND)
+                db.executescript(_SCHEMA)
+            except BaseException:
+                db.close()
+                raise
+        return db
+
+    def _mishaps(self) -> AbstractContextManager[None]:
+        return sqlite_errors(self.path, expected=_SOUND, change=_MEND)
 
     def _repeats(self, destination: str, run: str, kind: Kind, text: str) -> bool:
         """Whether the run's latest start or end already says this; beginning a run that has begun says nothing new."""
@@ -225,28 +249,13 @@ class Spool:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """Alone among the threads and processes that write to this spool; undone when it fails."""
-        with self._lock, _sqlite_errors(self.path), self._db:
+        with self._lock, self._mishaps(), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             yield
 
     def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        with self._lock, _sqlite_errors(self.path):
+        with self._lock, self._mishaps():
             return self._db.execute(query, values).fetchall()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=20, isolation_level=None, check_same_thread=False)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; FULL would fsync every epoch
-        (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise sqlite3.DatabaseError(found)
-        db.executescript(_SCHEMA)
-    except BaseException:
-        db.close()
-        raise
-    return db
 
 
 def _event(row: tuple[Any, ...]) -> Event:
@@ -259,16 +268,3 @@ def _digest(run: str, kind: str, said_ms: int, text: str) -> str:
 
 def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@contextmanager
-def _sqlite_errors(path: Path) -> Iterator[None]:
-    """Turns sqlite's refusal to write into one clear line."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise _storage_error(path, error) from error
-
-
-def _storage_error(path: Path, error: sqlite3.OperationalError) -> StorageError:
-    return StorageError(path, received=error, expected="a database that can be written", change="free or choose a disk")

@@ -26,7 +26,7 @@ class Run:
     """A run as it begins.
 
     Args:
-        key: Ours, unique for ever; logged as the tag `cnn.key`.
+        key: Ours, unique in one CNN_HOME; logged as the tag `cnn.key`, with the home's id as `cnn.home`.
         parent: Key of the run it belongs to; empty for none.
         params: Resolved hyperparameters; they never change.
     """
@@ -66,7 +66,7 @@ class RunReader(Protocol):
     """Gives back what was delivered. What still waits in a spool is not seen: flush first."""
 
     def open_runs(self, experiment: str) -> tuple[str, ...]:
-        """Keys of the runs of ours that have not ended, sorted."""
+        """Keys of this home's runs that have not ended, sorted."""
         ...
 
     def read_run(self, key: str) -> LoggedRun | None:

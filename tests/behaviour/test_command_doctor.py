@@ -83,6 +83,21 @@ def test_interrupted_and_damaged_nights_are_told_apart(environment, tmp_path):
     assert grades(state.ledgers(environment))["nights"] is Grade.PROBLEM
 
 
+def test_nobody_is_told_to_go_on_with_a_night_of_other_settings(environment, tmp_path):
+    nights = Nights(environment.home / "nights")
+    nights.open(tmp_path, "digest")
+    nights.write(nights.open(tmp_path, "others"), finished=True)
+    # `make run` would begin another night, so nothing is to be mended.
+    assert grades(state.ledgers(environment))["nights"] is Grade.OK
+
+
+def test_a_password_in_an_address_is_not_shown(environment):
+    address = "http://me:secret@127.0.0.1:9"
+    (found,) = state.tracking(environment.model_copy(update={"tracking_uri": address}))
+    # The server is named, and away.
+    assert found.grade is Grade.PROBLEM and "http://127.0.0.1:9" in found.found and "secret" not in str(found)
+
+
 def test_events_that_wait_are_counted(environment):
     spool = Spool(environment.home)
     spool.append(environment.mlflow_uri, "study/0", Kind.START, {})

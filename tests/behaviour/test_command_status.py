@@ -16,11 +16,12 @@ from cnn import wiring
 from cnn.commands.status import status
 from cnn.config.environment import Environment
 from cnn.config.params import Params
-from cnn.nights import Nights
+from cnn.nights import Night, Nights
 from cnn.records import Outcome, Proposal, TrialState
 from cnn.search.job import JobId
 from cnn.search.study import open_study
 from cnn.steps.promote import LEDGER
+from cnn.steps.register import figure_tags, version_figures
 from cnn.tracking.promotions import append_promotion
 from cnn.tracking.registry import CHAMPION, Candidate
 from cnn.tracking.tracker import Run, RunState
@@ -95,20 +96,45 @@ def test_a_search_under_way_shows_its_trials_and_the_best(environment):
     assert "trial 1" not in screen(environment)
 
 
+def test_an_interrupted_search_names_the_command_that_goes_on_with_it(environment):
+    with open_study(environment.studies, "d" * 64):
+        pass
+    assert "interrupted; cnn search goes on with it" in screen(environment)
+
+
+@pytest.mark.parametrize("suffix", ["", "-2"], ids=["its study", "its second study, on other data"])
+def test_an_interrupted_search_of_a_night_is_gone_on_with_by_the_night(environment, tmp_path, suffix):
+    nights = Nights(environment.home / "nights")
+    began = "2026-11-24T01:00:00.000+00:00"
+    night = Night(name="night-2026-11-24-0100", checkout=str(tmp_path), params_digest="digest", began=began)
+    nights.write(night)
+    with open_study(environment.studies, "d" * 64, night=f"{night.name}{suffix}"):
+        pass
+    # `cnn search` would begin a study of its own.
+    assert "interrupted; cnn nightly goes on with it" in screen(environment)
+    nights.open(tmp_path, "others")
+    # Neither does the next night go on with it.
+    text = screen(environment)
+    assert "interrupted; its night is over: nothing goes on with it" in text
+    assert "cnn nightly goes on" not in text and "cnn search" not in text
+
+
 @pytest.mark.slow
 def test_a_tracking_server_that_answers_nothing_is_one_line(tmp_path):
-    environment = os.environ | {"CNN_HOME": str(tmp_path), "CNN_TRACKING_URI": "http://127.0.0.1:9"}
+    environment = os.environ | {"CNN_HOME": str(tmp_path), "CNN_TRACKING_URI": "http://me:secret@127.0.0.1:9"}
     command = [sys.executable, "-m", "cnn", "status"]
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
-    # The address is named in one line, after what this disk knows.
+    # The address is named in one line, after what this disk knows, and its password nowhere.
     assert run.returncode == 2 and run.stderr.count("\n") == 1 and "http://127.0.0.1:9" in run.stderr
-    assert "no night yet" in run.stdout
+    assert "no night yet" in run.stdout and "secret" not in run.stdout + run.stderr
 
 
 def candidate(tmp_path):
     with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
         archive.writestr("config.json", "{}")
-    figures = {"test_accuracy": 0.71, "test_accuracy_low": 0.7, "test_accuracy_high": 0.72, "test_gap_at_best": 0.03}
+    trained = {"best_val_accuracy": 0.74, "gap_at_best": 0.03}  # as train.json and evaluate.json have them
+    tested = {"accuracy": 0.71, "accuracy_low": 0.7, "accuracy_high": 0.72, "gap_at_best": 0.03, "test_hash": "t"}
+    figures = version_figures(trained, tested)
     return Candidate(
         model=tmp_path / "model.keras",
         run_key="train-1",
@@ -117,7 +143,7 @@ def candidate(tmp_path):
         example=np.zeros((1, 8, 8, 1), np.uint8),
         lineage={"git_revision": "abc", "night": "night-7"},
         metrics=figures,
-        tags={name: str(value) for name, value in figures.items()},
+        tags=figure_tags(figures),
     )
 
 

@@ -186,7 +186,7 @@ def test_more_open_runs_than_an_answer_holds(tmp_path):
     client = backend._client
     experiment = client.create_experiment("many")
     for number in range(1005):
-        client.create_run(experiment, tags={"cnn.key": f"many/{number}"})
+        client.create_run(experiment, tags={"cnn.key": f"many/{number}", "cnn.home": environment.home_id()})
     tracker = MlflowTracker(environment, "many")
     assert len(tracker.open_runs("many")) == 1005
     tracker.close()

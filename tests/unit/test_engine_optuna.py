@@ -1,17 +1,22 @@
 """What optuna-dashboard would read, and what a broken storage or an unfit space ends in."""
 
 import importlib.util
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import optuna  # noqa: TID251 - read as the dashboard reads
 import pytest
 from making import epoch_row
 
 from cnn.config.space import Choice, Float, Int
-from cnn.errors import IntegrityError, SpaceError, UserError
+from cnn.errors import IntegrityError, ServiceError, SpaceError, UserError
 from cnn.records import Outcome, TrialState
+from cnn.search.engines import optuna_mirror
 from cnn.search.engines.optuna import OptunaSearcher
 from cnn.search.engines.searcher import StoredTrial
 from cnn.search.space import Space
@@ -184,6 +189,46 @@ def test_a_broken_file_is_named(url, tmp_path, damage):
     assert "\n" not in str(caught.value)
 
 
+def test_a_busy_file_is_not_called_damaged(url, tmp_path, monkeypatch):
+    begun(url)
+    monkeypatch.setattr(optuna_mirror, "_TIMEOUT_S", 0.1)
+    with closing(sqlite3.connect(tmp_path / "deep" / "optuna.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        # Whoever reads this closes the other program; neither the file nor its address is at fault.
+        with pytest.raises(ServiceError, match=r"optuna\.db.*locked.*close the program"):
+            searcher(url, study="another")
+
+
+KILLED = """
+import os, signal, sys
+from optuna.storages._rdb.storage import _VersionManager
+from cnn.search.engines.optuna_mirror import make_storage
+_VersionManager._init_alembic = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+make_storage(sys.argv[1])
+"""
+
+
+def test_a_file_that_a_kill_left_half_made_is_made_again(url, tmp_path):
+    killed = subprocess.run([sys.executable, "-c", KILLED, url], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    change(tmp_path / "deep" / "optuna.db", "DROP TABLE trials")
+    change(tmp_path / "deep" / "optuna.db", "CREATE TABLE trials (half INTEGER)")
+    begun(url).ask(0)
+    # The new one takes a trial.
+    assert [trial.state.name for trial in seen(url)] == ["RUNNING"]
+
+
+def test_a_half_made_file_of_old_is_moved_away(url, tmp_path):
+    begun(url)
+    change(tmp_path / "deep" / "optuna.db", "ALTER TABLE studies RENAME TO away")
+    change(tmp_path / "deep" / "optuna.db", "CREATE TABLE studies (half INTEGER)")
+    # What the file itself is to blame for is mended by moving it away: it is a mirror.
+    with pytest.raises(
+        IntegrityError, match=r"optuna\.db.*no column.*move it away|optuna\.db.*no such column.*move it away"
+    ):
+        searcher(url)
+
+
 @pytest.mark.parametrize("mishap", ["the file cannot be read", "the study is deleted"])
 def test_a_storage_that_fails_later_stops_the_mirror_alone(url, tmp_path, caplog, mishap):
     engine, undisturbed = begun(url), begun(f"sqlite:///{tmp_path / 'undisturbed.db'}")
@@ -247,6 +292,41 @@ def test_samplers_that_do_not_fit_the_space(url, sampler, extra, words):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
+@pytest.mark.parametrize("pruner", ["hyperband", "median"])
+def test_a_trial_is_pruned_when_optuna_itself_would_prune_it(url, pruner):
+    epochs = 9
+    curves = np.random.default_rng(0).uniform(0.2, 0.9, (30, 1)) * (1 - 0.6 ** np.arange(1, epochs + 1))
+    ours = OptunaSearcher(
+        Space(NUMBERS), seed=3, epochs=epochs, sampler="random", pruner=pruner, storage_url=url, study_name="night"
+    )
+    ours.restore((), "")
+    judge = {"hyperband": optuna.pruners.HyperbandPruner(1, epochs), "median": optuna.pruners.MedianPruner()}[pruner]
+    # Hyperband deals trials to brackets by the study's name.
+    study = optuna.create_study(study_name="search", direction="maximize", pruner=judge)
+    lengths = {"ours": [], "optuna": []}
+    for number, scores in enumerate(curves):
+        ours.ask(number)
+        n = next((n for n in range(1, epochs + 1) if ours.report(number, n - 1, scores[n - 1])), epochs)
+        curve = tuple(epoch_row(epoch, score) for epoch, score in enumerate(scores[:n]))
+        state = TrialState.PRUNED if n < epochs else TrialState.COMPLETED
+        ours.tell(Outcome(number=number, state=state, reason="", curve=curve))
+        lengths["ours"].append(n)
+        trial = study.ask()
+        n = next((n for n in range(1, epochs) if _told(trial, n, scores)), epochs)
+        if n == epochs:
+            trial.report(scores[-1], epochs)
+        study.tell(trial, *((None, FINAL["PRUNED"]) if n < epochs else (float(max(scores)), FINAL["COMPLETE"])))
+        lengths["optuna"].append(n)
+    # Each trial is stopped at the very epoch whose score condemns it.
+    assert lengths["ours"] == lengths["optuna"]
+    assert min(lengths["ours"]) < epochs
+
+
+def _told(trial, n, scores):
+    trial.report(scores[n - 1], n)
+    return trial.should_prune()
+
+
 def test_gp_without_torch_says_what_to_install(url):
     with pytest.raises(SpaceError, match=r"pip install 'cnn-overnight\[gp\]'"):
         searcher(url, sampler="gp")

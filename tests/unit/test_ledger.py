@@ -5,11 +5,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from making import epoch_row
 
-from cnn.errors import IntegrityError
+from cnn.errors import IntegrityError, ServiceError
 from cnn.records import Cost, Outcome, Proposal, TrialState
 from cnn.search.job import JobId
 from cnn.search.ledger import Ledger
@@ -102,3 +103,26 @@ def test_a_damaged_ledger_is_named(tmp_path):
     # A page of rubbish is noticed at opening, and the error names the file.
     with pytest.raises(IntegrityError, match=r"ledger\.db"):
         Ledger(path)
+
+
+def test_a_busy_ledger_is_not_called_damaged(tmp_path):
+    path = tmp_path / "ledger.db"
+    Ledger(path).__exit__(None, None, None)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, Ledger(path, patience_s=0.1) as ledger:
+        other.execute("BEGIN IMMEDIATE")
+        # Whoever reads this closes the other program; moving the study away would lose it.
+        with pytest.raises(ServiceError, match=r"ledger\.db.*locked.*close the program"):
+            ledger.begin(TRIAL, PROPOSAL, seed=7)
+        other.execute("ROLLBACK")
+        # Once it has let go, the ledger works as before.
+        ledger.begin(TRIAL, PROPOSAL, seed=7)
+        assert [row.id for row in ledger.rows()] == [TRIAL]
+
+
+def test_another_programs_file_is_no_ledger(tmp_path):
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE runs (something INTEGER)")
+    # A column that is missing is named, in one line.
+    with Ledger(path) as ledger, pytest.raises(IntegrityError, match="no such column: number"):
+        ledger.rows()

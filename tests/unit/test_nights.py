@@ -42,6 +42,17 @@ def test_other_settings_or_another_checkout_are_another_night(nights):
     assert len(names) == 3
 
 
+def test_a_night_that_changed_settings_leave_behind_is_closed(nights):
+    superseded, elsewhere = nights.open(HERE, "settings"), nights.open(THERE, "settings")
+    latest = nights.open(HERE, "others")
+    # Nothing will ever go on with it, and its record says so; another checkout's night is none of its business.
+    assert nights.read(superseded.name).finished
+    assert nights.read(superseded.name).verdict == "given up: the settings changed"
+    assert [night.finished for night in map(nights.read, (elsewhere.name, latest.name))] == [False, False]
+    # The settings of before do not bring it back.
+    assert nights.open(HERE, "settings").name not in (superseded.name, latest.name)
+
+
 def test_a_night_that_failed_after_its_search_does_not_swallow_the_next(nights):
     searched = nights.write(nights.open(HERE, "settings"), searched=True)
     # An hour later its rest is made up for.

@@ -4,10 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from cnn.errors import ServiceError
+from cnn.records import Cost, Outcome, Proposal, TrialState
+from cnn.search.job import JobId
 from cnn.search.study import is_busy, open_study
 
 
@@ -70,3 +73,45 @@ with open_study(pathlib.Path({str(tmp_path)!r}), "abcdef1234"):
     # The kernel has let go of the lock.
     with open_study(tmp_path, "abcdef1234") as study:
         assert study.resumed
+
+
+def checkpoint(study, job):
+    folder = study.trial_folder(job)
+    folder.mkdir(parents=True)
+    (folder / "weights").write_bytes(b"w")
+    return folder
+
+
+def test_checkpoints_of_trials_that_are_over_do_not_stay(tmp_path):
+    ended, under_way = JobId(0), JobId(1)
+    with open_study(tmp_path, "abcdef1234") as study:
+        for job in (ended, under_way):
+            study.ledger.begin(job, Proposal(number=job.number, values={}, epochs=1), seed=0)
+        folders = [checkpoint(study, job) for job in (ended, under_way)]
+        outcome = Outcome(number=0, state=TrialState.COMPLETED, reason="all epochs", curve=(), cost=Cost())
+        # The kill comes here: the ledger knows the end, the checkpoint still lies there.
+        study.ledger.finish(ended, outcome, elapsed_s=1.0)
+    with open_study(tmp_path, "abcdef1234"):
+        # The next start removes it, and keeps the one that is gone on from.
+        assert [folder.exists() for folder in folders] == [False, True]
+
+
+def test_checkpoints_of_abandoned_studies_do_not_stay(tmp_path):
+    names = ("left", "recent", "held")
+    folders = {}
+    for name in names:
+        with open_study(tmp_path, name, night=name) as study:
+            folders[name] = checkpoint(study, JobId(0))
+    month_ago = time.time() - 32 * 24 * 3600
+    for name in ("left", "held"):
+        for path in (folders[name] / "weights", folders[name], folders[name].parent):
+            os.utime(path, (month_ago, month_ago))
+    with open_study(tmp_path, "held", night="held"), open_study(tmp_path, "other"):
+        # Gone is what nobody has touched for a month and nobody holds now.
+        assert {name: folder.exists() for name, folder in folders.items()} == {
+            "left": False,
+            "recent": True,
+            "held": True,
+        }
+    # What the study has found out stays.
+    assert (tmp_path / "left" / "ledger.db").exists()

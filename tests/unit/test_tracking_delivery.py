@@ -84,6 +84,28 @@ def test_an_absent_server_is_waited_for(spool, server, delivery, caplog):
     assert "nobody there" in caplog.text
 
 
+# What is logged names the address without its password, also where an error or a refusal quotes it.
+def test_no_password_is_logged(tmp_path, caplog):
+    class Quoting(Server):
+        def deliver(self, run, events):
+            if self.away.is_set():
+                raise ConnectionError(f"{'x' * 150} {address} is away")  # its line is cut within the password
+            raise Refused(f"{address} says no")
+
+    address, server = "http://me:secret@host:5000", Quoting()
+    server.away.set()
+    with closing(Spool(tmp_path)) as spool:
+        delivery = Delivery(spool, address, lambda: server)
+        spool.append(address, "a", Kind.START, {})
+        assert not delivery.flush(1.0)
+        server.away.clear()
+        assert delivery.flush(10.0)
+        assert delivery.close()
+    # All three lines name it.
+    assert caplog.text.count("http://host:5000") == 4
+    assert "secret" not in caplog.text
+
+
 # One event that the server never takes is set aside and named; those around it arrive.
 def test_a_refused_event_holds_nobody_up(spool, server, delivery, caplog):
     server.refuses = {"step": 1}

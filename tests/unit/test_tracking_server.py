@@ -9,18 +9,20 @@ import pytest
 from servers import free_port
 
 from cnn.errors import ConfigError, IntegrityError, ServiceError, StorageError
-from cnn.tracking.server import check_server
+from cnn.tracking.server import check_server, without_password
 
 
-# Where nothing listens, the answer is a ServiceError within seconds, in one line that names the address.
+# Where nothing listens, the answer is a ServiceError within seconds, in one line that names the address without the
+# password.
 @pytest.mark.parametrize("scheme", ["http", "postgresql", "mysql+pymysql"])
 def test_nothing_listens(scheme):
-    uri = f"{scheme}://127.0.0.1:{free_port()}"
+    uri = f"{scheme}://me:s%40cret@127.0.0.1:{free_port()}"
     begun = time.monotonic()
     with pytest.raises(ServiceError) as caught:
         check_server(uri)
     assert time.monotonic() - begun < 5.0
-    assert "127.0.0.1" in str(caught.value)
+    assert "//127.0.0.1" in str(caught.value)
+    assert "cret" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -74,6 +76,21 @@ def test_no_address(uri):
         check_server(uri)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+# Whatever is shown loses the passwords of all its addresses, and nothing else: not an address without one, not a path.
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:secret@host:5000", "http://host:5000"),
+        ("postgresql://me:sec@ret@host/db", "postgresql://host/db"),
+        ("http://a:b@c (API request to http://a:b@c/api failed)", "http://c (API request to http://c/api failed)"),
+        ("http://host/models@champion", "http://host/models@champion"),
+        ("sqlite:////data/me@work/mlflow.db", "sqlite:////data/me@work/mlflow.db"),
+    ],
+)
+def test_without_password(text, shown):
+    assert without_password(text) == shown
 
 
 # An sqlite address works before its file exists; a file that is no database is named.

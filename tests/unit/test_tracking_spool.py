@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from cnn.errors import IntegrityError, StorageError
+from cnn.errors import IntegrityError, ServiceError, StorageError
 from cnn.tracking.spool import Kind, Spool
 
 HERE = "sqlite:///here.db"
@@ -160,3 +160,14 @@ def test_runs_that_were_begun_and_not_ended_are_known_without_a_server(tmp_path)
     spool.delivered(spool.waiting("uri", 100))
     assert spool.unended("uri") == ("b", "c")
     spool.close()
+
+
+# A program that holds the file says nothing against the disk or the file: it is what has to be closed.
+def test_a_busy_spool_is_said_to_be_busy(tmp_path):
+    with closing(Spool(tmp_path, patience_s=0.1)) as spool, closing(sqlite3.connect(spool.path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ServiceError, match=r"spool\.db.*locked.*close the program"):
+            spool.append(HERE, "s/0", Kind.FIGURES, {"step": 0})
+        other.rollback()
+        spool.append(HERE, "s/0", Kind.FIGURES, {"step": 1})
+        assert bodies(spool) == [{"step": 1}]

@@ -15,8 +15,8 @@ from pathlib import Path
 import optuna  # noqa: TID251
 import sqlalchemy
 
-from cnn.durable import storage_errors
-from cnn.errors import ConfigError, IntegrityError, ServiceError, SpaceError, StorageError, UserError
+from cnn.durable import made_alone, sqlite_mishap
+from cnn.errors import ConfigError, IntegrityError, ServiceError, SpaceError, UserError
 from cnn.records import Outcome, Proposal
 from cnn.search.engines.searcher import StoredTrial
 
@@ -39,7 +39,7 @@ class StudyMirror:
 
     Raises:
         IntegrityError: The sqlite file is torn.
-        ServiceError: The storage doesn't answer.
+        ServiceError: The storage doesn't answer, or another program holds the sqlite file.
         SpaceError: A study of this name has another space.
     """
 
@@ -168,10 +168,9 @@ def _open(url: str) -> optuna.storages.RDBStorage:
     if address.get_backend_name() != "sqlite" or address.database in (None, "", ":memory:"):
         return optuna.storages.RDBStorage(url)
     path = Path(str(address.database))
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    _check(path)
-    return optuna.storages.RDBStorage(url, engine_kwargs={"creator": lambda: _connection(path)})
+    with made_alone(path):
+        _check(path)
+        return optuna.storages.RDBStorage(url, engine_kwargs={"creator": lambda: _connection(path)})
 
 
 def _connection(path: Path) -> sqlite3.Connection:
@@ -210,12 +209,8 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _refusal(address: str, error: BaseException) -> UserError:
-    if isinstance(error, sqlite3.DatabaseError):
-        if not isinstance(error, sqlite3.OperationalError):
-            return _damaged(address, error)
-        if error.sqlite_errorname in ("SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_READONLY"):
-            change = "free some space or choose another folder"
-            return StorageError(address, received=error, expected="room and permission to write", change=change)
+    if isinstance(error, sqlite3.DatabaseError):  # moving a mirror away loses nothing, whatever is wrong with it
+        return sqlite_mishap(address, error) or _damaged(address, error)
     change = "start it or change CNN_STUDY_STORAGE"
     return ServiceError(address, received=error, expected="a study storage that answers", change=change)
 
