@@ -47,7 +47,7 @@ class SearchParams(Frozen):
 
     engine: Literal["optuna", "keras_tuner", "random"] = "optuna"
     sampler: Literal["tpe", "random", "cmaes", "qmc", "gp", "bayesian", "hyperband", "grid"] = "tpe"
-    pruner: Literal["none", "median", "hyperband"] = "none"
+    pruner: Literal["none", "median", "hyperband"] = "hyperband"
     seed: Seed = 0
     recipe: str = "small"
     space: Annotated[dict[str, Dimension], Field(min_length=1)]

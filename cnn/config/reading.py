@@ -20,6 +20,15 @@ from cnn.errors import ConfigError
 PARAMS_FILE = Path("params.yaml")
 PRESETS = Path(__file__).resolve().parent.parent / "presets"
 
+_KINDS = {
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "dict_type": "a mapping",
+    "tuple_type": "a list",
+    "string_type": "a text",
+}
+"""What pydantic says in Python's words."""
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -138,7 +147,7 @@ def validated(model: type[_Model], document: Mapping[str, Any], where: object) -
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise _first_mistake(model, error.errors()[0], where) from error
+        raise _first_mistake(model, error.errors(), document, where) from error
 
 
 def _null(representer: Any, _value: None) -> Any:
@@ -164,18 +173,47 @@ def _descend(node: Any, key: str) -> tuple[Any, str]:
     return node, key
 
 
-def _first_mistake(model: type[BaseModel], mistake: ErrorDetails, where: object) -> ConfigError:
-    tags = {"float", "int", "choice", "plain"}  # pydantic names the member of a union, which no user wrote
-    location = [str(part) for part in mistake["loc"] if part not in tags]
+def _first_mistake(
+    model: type[BaseModel], mistakes: Sequence[ErrorDetails], document: Mapping[str, Any], where: object
+) -> ConfigError:
+    mistake = mistakes[0]
+    location = _location(mistake, document)
     path = ".".join(location) or "the whole file"
     if mistake["type"] == "extra_forbidden":
         return _unknown(path, location[-1], _known_words(model, location[:-1]), where)
-    if mistake["type"] == "missing":
-        return ConfigError(path, received="nothing", expected="a value", change=f"add the key to {where}")
-    expected = mistake["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if mistake["type"] == "too_short":
-        expected = f"at least {mistake['ctx']['min_length']} of them"
+    if mistake["type"] in ("missing", "union_tag_not_found"):
+        key = path if mistake["type"] == "missing" else f"{path}.type"
+        return ConfigError(key, received="nothing", expected="a value", change=f"add the key to {where}")
+    # a value that may be of several kinds makes a mistake for each of them
+    kinds = dict.fromkeys(_expected(other) for other in mistakes if _location(other, document) == location)
+    *first, last = kinds
+    expected = f"{', '.join(first)} or {last}" if first else last
     return ConfigError(path, received=_short(mistake["input"]), expected=expected, change=f"edit {where}")
+
+
+def _location(mistake: ErrorDetails, document: Mapping[str, Any]) -> list[str]:
+    """Keys and positions on the way to the mistake; pydantic's names for the kinds of a value stand in no document."""
+    node: Any = document
+    location = []
+    for part in mistake["loc"]:
+        inner = node if isinstance(node, Mapping) else dict(enumerate(node)) if isinstance(node, list | tuple) else {}
+        if part in inner:
+            node = inner[part]
+        elif mistake["type"] != "missing" or part != mistake["loc"][-1]:
+            continue
+        location.append(str(part))
+    return location
+
+
+def _expected(mistake: ErrorDetails) -> str:
+    if mistake["type"] == "too_short":
+        return f"at least {mistake['ctx']['min_length']} of them"
+    if mistake["type"] == "union_tag_invalid":
+        return f"a type out of {mistake['ctx']['expected_tags']}"
+    if mistake["type"] in _KINDS:
+        return _KINDS[mistake["type"]]
+    message = mistake["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return message.partition(", unable to parse")[0].partition(", got a number")[0]
 
 
 def _unknown(path: str, word: str, known: Sequence[str], where: object) -> ConfigError:

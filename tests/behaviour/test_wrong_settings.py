@@ -40,6 +40,7 @@ def one_line(answer, *parts):
 MISTAKES = [
     (["prepare", "--set", "prepare.sorce=digits"], ["prepare.sorce", "did you mean source?"]),
     (["search", "--set", "search.budget.trials=0"], ["search.budget.trials", "0"]),
+    (["search", "--set", "search.workers=many"], ["search.workers: received 'many'", "a valid integer or 'auto'"]),
     (["search", "--set", "search.engine=hyperopt"], ["search.engine", "hyperopt", "keras_tuner"]),
     (["search", "--set", "search.space={}"], ["search.space", "at least 1"]),
     (["train", "--set", "train.epochs=0"], ["train.epochs"]),

@@ -51,6 +51,17 @@ def words_of(annotation):
 
 SETTINGS, COMMENTS = dict(settings_of(Params)), comments()
 
+CHOSEN = {
+    "search.budget.trials",
+    "search.budget.minutes",
+    "search.budget.epochs",
+    "search.train_limit",
+    "search.finalists",
+    "search.finalist_seeds",
+    "train.epochs",
+}
+"""Where the shipped file differs from the defaults, so that a first night takes half an hour."""
+
 
 def test_the_sections_are_the_six_words_in_the_order_of_the_story():
     # One section a step, in the order in which a night runs them.
@@ -83,6 +94,21 @@ def test_every_setting_stands_in_the_file_with_a_comment(path):
     assert path in COMMENTS, "missing from params.yaml"
     # A key without a comment is a key nobody understands.
     assert COMMENTS[path], "no comment beside it"
+
+
+@pytest.mark.parametrize("path", SETTINGS)
+def test_every_comment_says_what_happens_without_the_key(path):
+    # Either its default, or that it cannot be left out.
+    assert "; required" in COMMENTS[path] if SETTINGS[path].is_required() else "; default " in COMMENTS[path]
+
+
+@pytest.mark.parametrize("path", sorted(set(SETTINGS) - CHOSEN))
+def test_a_key_left_out_changes_nothing(path):
+    value = DOCUMENT
+    for section in path.split("."):
+        value = value[section]
+    # Where the file differs from the default, it is on purpose.
+    assert SETTINGS[path].is_required() or value == SETTINGS[path].get_default(call_default_factory=True)
 
 
 @pytest.mark.parametrize("path", [path for path, comment in COMMENTS.items() if "default" in comment])
