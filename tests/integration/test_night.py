@@ -1,14 +1,13 @@
 """A whole night on the digits: real sqlite, real processes, real DVC, real Prefect."""
 
 import json
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from contextlib import closing
 
+import psutil
 import pytest
 
 from cnn.durable import read_sealed
@@ -64,7 +63,10 @@ def night(checkout):
     """What the first night said; it was killed in the middle of its search and started again."""
     killed = checkout.start("nightly", "--set", "train.epochs=30", **REMOTE)
     wait_for(lambda: finished_trials(checkout) >= 1, killed)
-    os.killpg(killed.pid, signal.SIGKILL)
+    # all at once, as when the machine goes down; the flow has a process group of its own
+    command = psutil.Process(killed.pid)
+    for process in (command, *command.children(recursive=True)):
+        process.kill()
     killed.communicate()
     before = finished_trials(checkout)
     code, output = checkout.run("nightly", **REMOTE)
