@@ -65,7 +65,7 @@ def search(set_: Overrides = None) -> None:
     """2. Try recipes within the budget; goes on where an interrupted search stopped."""
     from cnn import wiring
     from cnn.commands.leaderboard import show_leaderboard
-    from cnn.data.store import PREPARED
+    from cnn.config.outputs import PREPARED
     from cnn.steps.search import search
 
     params, environment = _settings(set_)

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-LEADERBOARD = Path("outputs/search/leaderboard.csv")
+from cnn.config.outputs import LEADERBOARD
 
 _FIRST = ("run", "state", "val_accuracy", "gap_accuracy", "best_epoch", "epochs")
 

@@ -1,6 +1,5 @@
 """The screen a night ends with: what was tried, how good the candidate is, what became of it, where to look."""
 
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -9,11 +8,10 @@ from rich.table import Table
 
 from cnn.commands.leaderboard import show_leaderboard
 from cnn.config.environment import Environment
+from cnn.config.outputs import EVALUATED
 from cnn.config.params import Params
 from cnn.durable import read_sealed
 from cnn.nights import Night
-
-EVALUATED = Path("outputs/evaluate")
 
 
 def show_morning(night: Night, params: Params, environment: Environment, console: Console) -> None:

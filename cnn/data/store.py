@@ -17,14 +17,13 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
+from cnn.config.outputs import PREPARED
 from cnn.config.reading import digest
 from cnn.data.arrays import DataSet, Split
 from cnn.data.splits import TEST, TRAIN, VALIDATION
 from cnn.durable import check_file, read_sealed, sha256_of, write_atomic, write_sealed
 
-PREPARED = Path("data/prepared")
-
-__all__ = ["PREPARED", "Prepared", "Split", "open_test", "open_training", "read_prepared", "write_prepared"]
+__all__ = ["Prepared", "Split", "open_test", "open_training", "read_prepared", "write_prepared"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

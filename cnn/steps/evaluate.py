@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnn.config.environment import Environment
+from cnn.config.outputs import EVALUATED, PREPARED, TRAINED
 from cnn.config.params import Params
 
 if TYPE_CHECKING:
@@ -12,16 +13,13 @@ if TYPE_CHECKING:
     from cnn.evaluation.predictions import Predictions
     from cnn.tracking.tracker import Tracker
 
-EVALUATED = Path("outputs/evaluate")
-TRAINED = Path("outputs/train")
-
 
 def evaluate(
     params: Params,
     environment: Environment,
     tracker: "Tracker",
     *,
-    data: Path = Path("data/prepared"),
+    data: Path = PREPARED,
     trained: Path = TRAINED,
     out: Path = EVALUATED,
 ) -> "Metrics":

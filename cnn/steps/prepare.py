@@ -26,12 +26,13 @@ def prepare(params: Params, environment: Environment, folder: Path | None = None
     """
     import rich
 
+    from cnn.config.outputs import PREPARED
     from cnn.data.card import data_card
     from cnn.data.checks import check_classes, check_content
     from cnn.data.screen import card_screen
     from cnn.data.sources import load_source
     from cnn.data.splits import make_splits
-    from cnn.data.store import PREPARED, write_prepared
+    from cnn.data.store import write_prepared
     from cnn.durable import write_json
 
     folder = folder or PREPARED

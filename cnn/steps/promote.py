@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from cnn.config.environment import Environment
+from cnn.config.outputs import PREPARED
 from cnn.config.params import Params
 from cnn.steps.evaluate import load_model, predictions_on_test
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from cnn.tracking.tracker import Tracker
 
 LEDGER = "promotions.jsonl"
-PREPARED = Path("data/prepared")
 _WAY_OUT = "choose another register.name, or remove the alias champion in MLflow"
 
 

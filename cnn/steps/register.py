@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnn.config.environment import Environment
+from cnn.config.outputs import EVALUATED, PREPARED, TRAINED
 from cnn.config.params import Params
 
 if TYPE_CHECKING:
     from cnn.tracking.registry import Registry, Version
     from cnn.tracking.tracker import ReadableTracker, Run
 
-TRAINED = Path("outputs/train")
-EVALUATED = Path("outputs/evaluate")
-PREPARED = Path("data/prepared")
 _DELIVERY_S = 120.0
 
 

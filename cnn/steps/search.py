@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnn.config.environment import Environment
+from cnn.config.outputs import SEARCHED
 from cnn.config.params import Params, SearchParams
 from cnn.config.reading import digest, read_recipe
 from cnn.errors import SpaceError
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from cnn.search.finalists import Standing
     from cnn.search.parts import SearchParts
 
-SEARCHED = Path("outputs/search")
 _DELIVERY_S = 60.0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnn.config.environment import Environment
+from cnn.config.outputs import PREPARED, TRAINED, WINNER
 from cnn.config.params import Params
 
 if TYPE_CHECKING:
@@ -17,16 +18,13 @@ if TYPE_CHECKING:
     from cnn.tracking.tracker import Run, Tracker
     from cnn.training.fit import Fitted
 
-TRAINED = Path("outputs/train")
-WINNER = Path("outputs/search/winner.yaml")
-
 
 def train(
     params: Params,
     environment: Environment,
     tracker: "Tracker",
     *,
-    data: Path = Path("data/prepared"),
+    data: Path = PREPARED,
     winner: Path = WINNER,
     out: Path = TRAINED,
 ) -> dict[str, Any]:
