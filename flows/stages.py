@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _USER_MISTAKE, _INTERRUPTED = 2, 130
-_PATIENCE_S = 60.0
+_PATIENCE_S, _PAUSE_S = 60.0, 0.05
 _ENDING = ", exited with "
 # DVC's everyday words go nowhere, its complaints and all that a stage says stay: --quiet would take the complaints too
 _DVC = "import os, sys; sys.stdout = open(os.devnull, 'w'); from dvc.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -131,16 +132,34 @@ def _passed_on(process: "subprocess.Popen[str]") -> str:
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    """The night is told to stop: so is the stage, which ends cleanly by itself, and is waited for."""
-    with suppress(psutil.Error):
-        for child in psutil.Process(process.pid).children(recursive=True):
+    """The night is told to stop: so is the stage, which ends cleanly by itself, and is waited for.
+
+    DVC is not waited for alone: it ends as soon as the shell it runs the stage in has, while the stage still keeps
+    what it found.
+    """
+    children: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        children = psutil.Process(process.pid).children(recursive=True)
+    told = []
+    for child in children:
+        with suppress(psutil.Error):
             if "cnn.search.worker" not in child.cmdline():  # the search ends its workers
                 child.terminate()
-    try:
-        process.wait(timeout=_PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+                told.append(child)
+    deadline = time.monotonic() + _PATIENCE_S
+    while (process.poll() is None or any(map(_runs, told))) and time.monotonic() < deadline:
+        time.sleep(_PAUSE_S)
+    for late in [process, *told]:
+        with suppress(psutil.Error):
+            late.kill()
+    process.wait()
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it still does; in a container nobody may collect the dead whose parent is gone."""
+    with suppress(psutil.Error):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _stage_code(complaint: str, code: int) -> int:

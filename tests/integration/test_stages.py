@@ -45,10 +45,12 @@ def checkout(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
 @pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to the night alone", "to the whole terminal"])
-def test_ctrl_c_ends_the_stage_before_the_night(checkout, send):
+def test_ctrl_c_ends_the_stage_before_the_night(checkout, send, shell):
     command = [sys.executable, "-c", "from flows.stages import run_stage; run_stage('long')"]
-    settings = os.environ | {"PYTHONPATH": str(ROOT)}
+    # DVC runs a stage in the user's shell, of which some stay between the two and some do not.
+    settings = os.environ | {"PYTHONPATH": str(ROOT), "SHELL": shell}
     night = subprocess.Popen(command, env=settings, stderr=subprocess.PIPE, text=True, start_new_session=True)
     stage = process_of(checkout / "begun", night)
     descendants = psutil.Process(night.pid).children(recursive=True)
