@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 
 from cnn.config.environment import read_environment
@@ -20,6 +21,8 @@ def main() -> int:
     nightly.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     flows.add_parser("reconcile", help="compare studies, MLflow and Prefect, and end what is dead")
     words = parser.parse_args()
+    # a shell starts what it puts into the background deaf to SIGINT, by which `cnn nightly` ends a night
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         _settle_prefect()
         return _nightly(words.overrides) if words.flow == "nightly" else _reconcile()
@@ -39,6 +42,7 @@ def _settle_prefect() -> None:
     with storage_errors(home):
         home.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PREFECT_HOME", str(home))
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")  # 20 s are few on a busy machine
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # the night speaks for itself
 
 

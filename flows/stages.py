@@ -1,5 +1,6 @@
 """DVC as a command: run a stage, pull, push, save a night."""
 
+import json
 import logging
 import os
 import subprocess
@@ -169,7 +170,25 @@ def _stage_code(complaint: str, code: int) -> int:
 
 
 def _mend_lock() -> None:
-    """A kill can leave an empty `rwlock`, over which DVC would stumble for ever; it holds nothing, so it can go."""
+    """A kill can leave an `rwlock` over which DVC would stumble for ever: an empty one, or one of processes that are
+    dead but, in a container, collected by nobody, which DVC takes for alive.
+    """
     path = Path(".dvc/tmp/rwlock")
-    if path.is_file() and path.stat().st_size == 0:
-        path.unlink()
+    if path.is_file() and not any(map(_is_alive, _holders(path.read_text()))):
+        path.unlink(missing_ok=True)
+
+
+def _holders(rwlock: str) -> list[int]:
+    """Processes that DVC's lock names: by path, one that writes and a list of those that read."""
+    try:
+        locks = json.loads(rwlock)
+    except ValueError:  # empty, or torn
+        return []
+    infos = [info for lock in locks.values() for info in (lock.get("write") or {}, *(lock.get("read") or []))]
+    return [info["pid"] for info in infos if "pid" in info]
+
+
+def _is_alive(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return _runs(psutil.Process(pid))
+    return False

@@ -68,6 +68,25 @@ def test_ctrl_c_ends_the_night_and_all_it_has_started(send, new_project, tmp_pat
     assert not record.finished and not record.searched
 
 
+def test_a_night_in_the_background_hears_kill(new_project, tmp_path):
+    """A shell starts what it puts into the background with SIGINT ignored, and that is inherited."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        project = stages(new_project(tmp_path / "project", tmp_path / "home"), prepare=LONG_STAGE)
+        night = project.start("nightly")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    while not (project.folder / "begun").exists():
+        # It has not ended before.
+        assert night.poll() is None, night.communicate()
+        time.sleep(0.1)
+    night.terminate()
+    said, _ = night.communicate(timeout=120)
+    # It ends as by Ctrl-C, and its stage well before it.
+    assert night.returncode == 130, said
+    assert (project.folder / "ended_well").exists()
+
+
 def test_a_night_without_a_winner_ends_as_its_search_did(new_project, tmp_path):
     project = stages(new_project(tmp_path / "project", tmp_path / "home"), search=SEARCHES_IN_VAIN)
     code, said = project.run("nightly")

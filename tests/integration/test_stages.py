@@ -1,5 +1,6 @@
 """DVC as a command: what a night may expect of a stage, of Ctrl-C and of a remote. Real DVC, stages of one line."""
 
+import json
 import os
 import shutil
 import signal
@@ -30,6 +31,13 @@ stages:
       - data.txt
 """
 
+NIGHT = """
+import signal
+from flows.stages import run_stage
+signal.signal(signal.SIGINT, signal.default_int_handler)
+run_stage("long")
+"""
+
 
 def dvc(*words):
     subprocess.run([sys.executable, "-m", "dvc", *words], check=True, capture_output=True)
@@ -48,7 +56,7 @@ def checkout(tmp_path, monkeypatch):
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
 @pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to the night alone", "to the whole terminal"])
 def test_ctrl_c_ends_the_stage_before_the_night(checkout, send, shell):
-    command = [sys.executable, "-c", "from flows.stages import run_stage; run_stage('long')"]
+    command = [sys.executable, "-c", NIGHT]
     # DVC runs a stage in the user's shell, of which some stay between the two and some do not.
     settings = os.environ | {"PYTHONPATH": str(ROOT), "SHELL": shell}
     night = subprocess.Popen(command, env=settings, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -74,6 +82,31 @@ def process_of(file, night):
         assert night.poll() is None, night.communicate()
         time.sleep(0.05)
     return psutil.Process(int(file.read_text()))
+
+
+def test_a_lock_of_the_dead_is_mended(checkout):
+    lock = checkout / ".dvc" / "tmp" / "rwlock"
+    # Killed, and nobody asks for its exit code: it stays in the list of processes, as in a container without an init.
+    dead = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    dead.kill()
+    os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
+    holder = {"pid": dead.pid, "cmd": "dvc repro prepare"}
+    for left in ("", "{", json.dumps({str(checkout / "data.txt"): {"write": holder, "read": [holder]}})):
+        lock.write_text(left)
+        (checkout / "data.txt").unlink(missing_ok=True)
+        stages.run_stage("prepare", force=True)
+        # DVC does not stumble over it.
+        assert (checkout / "data.txt").exists()
+    dead.wait()
+
+
+def test_a_lock_of_the_living_is_left(checkout):
+    lock = checkout / ".dvc" / "tmp" / "rwlock"
+    lock.write_text(json.dumps({str(checkout / "data.txt"): {"write": {"pid": os.getpid(), "cmd": "dvc repro"}}}))
+    # Another DVC is at work on that file: DVC refuses, and its lock stays.
+    with pytest.raises(stages.StageError):
+        stages.run_stage("prepare", force=True)
+    assert str(os.getpid()) in lock.read_text()
 
 
 def test_a_forced_stage_reads_its_source_anew(checkout):
