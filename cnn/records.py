@@ -20,7 +20,9 @@ class EpochRow:
     are scored after the epoch in inference mode, without augmentation and without label smoothing, on samples of
     comparable size: only these two make the overfitting gap.
 
-    Losses are mean cross-entropies in nats, accuracies are in [0, 1], `epoch` counts from 0.
+    Losses are in nats, as the task has them. Accuracies in [0, 1] are the fraction of images answered entirely right,
+    whatever the task. `val_score` is the task's own score (`Task.score_words`), larger is better. `epoch` counts
+    from 0.
     """
 
     epoch: int
@@ -30,6 +32,7 @@ class EpochRow:
     clean_train_accuracy: float
     val_loss: float
     val_accuracy: float
+    val_score: float
     learning_rate: float
     seconds: float
 
@@ -44,7 +47,7 @@ class EpochRow:
         return self.clean_train_accuracy - self.val_accuracy
 
     def figures(self) -> dict[str, float]:
-        """The ten metrics of an epoch, by the names they bear in every tracker."""
+        """The eleven metrics of an epoch, by the names they bear in every tracker."""
         figures = {name: value for name, value in asdict(self).items() if name != "epoch"}
         return figures | {"gap_loss": self.gap_loss, "gap_accuracy": self.gap_accuracy}
 
@@ -54,8 +57,8 @@ Curve = tuple[EpochRow, ...]
 
 
 def best_row(curve: Curve) -> EpochRow:
-    """The epoch with the highest validation accuracy; among equals the one with the lowest validation loss."""
-    return max(curve, key=lambda row: (row.val_accuracy, -row.val_loss))
+    """The epoch with the highest validation score; among equals the one with the lowest validation loss."""
+    return max(curve, key=lambda row: (row.val_score, -row.val_loss))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +117,10 @@ class Outcome:
 
     @property
     def score(self) -> float | None:
-        """Best validation accuracy in [0, 1], larger is better; None when no epoch was finished or it failed."""
+        """Best validation score, larger is better; None when no epoch was finished or it failed."""
         if not self.curve or self.state is TrialState.FAILED:
             return None
-        return best_row(self.curve).val_accuracy
+        return best_row(self.curve).val_score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,17 +134,77 @@ class Lineage:
     night: str = ""
 
 
+class Task(StrEnum):
+    """The kinds of classification.
+
+    `MULTICLASS`: one of k classes. `BINARY`: one of two, of which the second is the positive one. `MULTILABEL`: any of
+    k labels, none and all included. `HIERARCHICAL`: one of k classes, which are the leaves of a tree.
+
+    Labels are (n,) integers, the class's position; with `MULTILABEL` (n, k) of 0 and 1.
+    """
+
+    MULTICLASS = "multiclass"
+    BINARY = "binary"
+    MULTILABEL = "multilabel"
+    HIERARCHICAL = "hierarchical"
+
+    @property
+    def score_name(self) -> str:
+        """The figure that is the task's score, as an evaluation names it."""
+        return _SCORES[self][0]
+
+    @property
+    def score_words(self) -> str:
+        """The task's score as a person reads it."""
+        return _SCORES[self][1]
+
+
+_SCORES = {
+    Task.MULTICLASS: ("accuracy", "accuracy"),
+    Task.BINARY: ("roc_auc", "ROC AUC"),
+    Task.MULTILABEL: ("mean_average_precision", "mAP"),
+    Task.HIERARCHICAL: ("hierarchical_f1", "hierarchical F1"),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """What the network answers: one probability a class, in the order of `class_names`."""
+    """What the network answers: one probability a class, in the order of `class_names`.
+
+    Args:
+        ancestors: With `HIERARCHICAL`, of each class the nodes above it, from the top; the root is none of them.
+    """
 
     class_names: tuple[str, ...]
+    task: Task = Task.MULTICLASS
+    ancestors: tuple[tuple[str, ...], ...] = ()
 
     @property
     def n_classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def paths(self) -> tuple[tuple[str, ...], ...]:
+        """Of each class the way to it from the top of the tree, itself included; without a tree itself alone."""
+        ancestors = self.ancestors or ((),) * self.n_classes
+        return tuple((*above, name) for above, name in zip(ancestors, self.class_names, strict=True))
+
+    def document(self) -> dict[str, Any]:
+        """As plain values, for files and digests."""
+        ancestors = [list(nodes) for nodes in self.ancestors]
+        return {"class_names": list(self.class_names), "task": self.task.value, "ancestors": ancestors}
+
+
+def head_from(document: Mapping[str, Any]) -> Head:
+    """A `Head` from its `document`. One of before there were tasks has classes alone, or not even those."""
+    return Head(
+        class_names=tuple(document.get("class_names", ())),
+        task=Task(document.get("task", Task.MULTICLASS)),
+        ancestors=tuple(map(tuple, document.get("ancestors", ()))),
+    )
+
 
 def epoch_row(document: Mapping[str, Any]) -> EpochRow:
-    """An `EpochRow` from its `dataclasses.asdict` form."""
-    return EpochRow(**{name: document[name] for name in EpochRow.__dataclass_fields__})
+    """An `EpochRow` from its `dataclasses.asdict` form. Before there were tasks, the score was the accuracy."""
+    scored = {"val_score": document["val_accuracy"], **document}
+    return EpochRow(**{name: scored[name] for name in EpochRow.__dataclass_fields__})

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cnn.config.reading import PRESETS, preset_names, read_recipe
+from cnn.config.reading import PRESETS, preset_names, read_published, read_recipe
 from cnn.errors import ConfigError
 from cnn.records import Head
 from cnn.runtime import configure_process
@@ -16,13 +16,13 @@ _MAX_SIDE = 4096
 _MAX_CHANNELS = 64
 
 
-def describe(recipe: str, image: str, classes: int, console: Console, *, as_json: bool = False) -> None:
+def describe(recipe: str, image: str, classes: int | None, console: Console, *, as_json: bool = False) -> None:
     """Print a recipe's layers and totals, or one JSON object of the same.
 
     Args:
         recipe: A preset's name or a YAML file; empty lists the presets.
-        image: Height x width x channels, as `32x32x3`.
-        classes: 2 or more.
+        image: Height x width x channels, as `32x32x3`; empty: as published of the recipe's network, else 32x32x3.
+        classes: 2 or more; None: as published, else 10.
         as_json: Print the object and nothing else.
 
     Raises:
@@ -31,17 +31,22 @@ def describe(recipe: str, image: str, classes: int, console: Console, *, as_json
     if not recipe:
         _list_presets(console, as_json=as_json)
         return
-    shape, read = image_shape(image), read_recipe(recipe)
+    given = image_shape(image) if image else None
+    read, published = read_recipe(recipe), read_published(recipe)
+    shape = given or (published.image_shape if published else (32, 32, 3))
+    classes = classes or (published.classes if published else 10)
     head = Head(class_names=tuple(map(str, range(classes))))
     configure_process(threads=None)
     from cnn.models.description import describe, description_table
 
     description = describe(read, shape, head)
     if as_json:
+        facts = {"published": published.model_dump(mode="json")} if published else {}
         asked = {"recipe": recipe, "image_shape": shape, "classes": classes}
-        print(json.dumps(asked | description.to_json()))
+        print(json.dumps(asked | description.to_json() | facts))
     else:
-        console.print(description_table(description, title=escape(f"{recipe}, {image}, {classes} classes")))
+        size = "x".join(map(str, shape))
+        console.print(description_table(description, title=escape(f"{recipe}, {size}, {classes} classes")))
 
 
 def image_shape(text: str) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from cnn.config.recipe import Frozen
+from cnn.config.frozen import Frozen
 from cnn.durable import exclusive, write_text
 from cnn.errors import ConfigError, IntegrityError
 

@@ -4,27 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cnn.config.recipe import Fraction, Frozen
+from cnn.config.frozen import Fraction, Frozen
+from cnn.config.preparing import PrepareParams, Seed
 from cnn.config.space import Dimension
-
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-
-
-class PrepareParams(Frozen):
-    """Which images, and how they are split."""
-
-    source: Literal["cifar10", "fashion_mnist", "mnist", "digits", "npz"]
-    path: str | None = None
-    validation_fraction: Annotated[float, Field(gt=0.0, lt=0.9)] = 0.1
-    test_fraction: Annotated[float, Field(gt=0.0, lt=0.9)] = 0.2
-    train_limit: Annotated[int, Field(ge=1)] | None = None
-    seed: Seed = 0
-
-    @model_validator(mode="after")
-    def _npz_needs_a_path(self) -> "PrepareParams":
-        if self.source == "npz" and self.path is None:
-            raise ValueError("source npz needs prepare.path, the .npz file with the arrays")
-        return self
 
 
 class BudgetParams(Frozen):
@@ -59,6 +41,7 @@ class SearchParams(Frozen):
     workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = "auto"
     trials_per_worker: Annotated[int, Field(ge=1)] = 50
     worker_memory_mb: Annotated[int, Field(ge=512)] = 8192
+    contact_sheet: bool = True
     experiment: Annotated[str, Field(min_length=1)] = "cnn-overnight"
 
 

@@ -6,14 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from cnn.config.params import Params
+from cnn.config.published import Published
 from cnn.config.recipe import Recipe
 from cnn.errors import ConfigError
 
@@ -28,6 +29,9 @@ _KINDS = {
     "string_type": "a text",
 }
 """What pydantic says in Python's words."""
+
+_TAGS = {"family_of()": "a family"}
+"""What tells the kinds of a section apart, where it is not its type."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -51,13 +55,29 @@ def read_recipe(name: str) -> Recipe:
     Raises:
         ConfigError: There is no such preset or file, or it is no recipe.
     """
+    path, document = _recipe_file(name)
+    document.pop("published", None)
+    return validated(Recipe, document, path)
+
+
+def read_published(name: str) -> Published | None:
+    """What is published of the network of a preset or recipe file: its section `published`, no part of the recipe.
+
+    Raises:
+        ConfigError: As `read_recipe`, or the section lacks something.
+    """
+    path, document = _recipe_file(name)
+    return validated(Published, document["published"], path) if "published" in document else None
+
+
+def _recipe_file(name: str) -> tuple[Path, dict[str, Any]]:
     path = PRESETS / f"{name}.yaml"
     if not path.is_file():
         path = Path(name)
     if not path.is_file():
         known = ", ".join(preset_names())
         raise ConfigError(name, received="no such recipe", expected=f"a YAML file or one of {known}", change="name one")
-    return validated(Recipe, read_yaml(path), path)
+    return path, read_yaml(path)
 
 
 def preset_names() -> list[str]:
@@ -68,10 +88,15 @@ def preset_names() -> list[str]:
 def recipe_with(base: Recipe, values: Mapping[str, Any], *, where: str = "search.space") -> Recipe:
     """`base` with some fields replaced by their dotted path, validated as a whole.
 
+    Another `model.family` than the base's replaces the whole model section by that family's defaults, which its preset
+    FAMILY_small spells out: a field of one family never reaches another. The base's own family keeps the base's fields.
+
     Raises:
         ConfigError: A path names no field of a recipe, or a value is out of its range.
     """
     document = base.model_dump(mode="json")
+    if values.get("model.family", base.model.family) != base.model.family:
+        document["model"] = {}
     for path, value in values.items():
         _place(document, path, value, where)
     return validated(Recipe, document, where)
@@ -180,7 +205,7 @@ def _first_mistake(
     location = _location(mistake, document)
     path = ".".join(location) or "the whole file"
     if mistake["type"] == "extra_forbidden":
-        return _unknown(path, location[-1], _known_words(model, location[:-1]), where)
+        return _unknown(path, location[-1], _known_words(model, [str(part) for part in mistake["loc"][:-1]]), where)
     if mistake["type"] in ("missing", "union_tag_not_found"):
         key = path if mistake["type"] == "missing" else f"{path}.type"
         return ConfigError(key, received="nothing", expected="a value", change=f"add the key to {where}")
@@ -209,7 +234,7 @@ def _expected(mistake: ErrorDetails) -> str:
     if mistake["type"] == "too_short":
         return f"at least {mistake['ctx']['min_length']} of them"
     if mistake["type"] == "union_tag_invalid":
-        return f"a type out of {mistake['ctx']['expected_tags']}"
+        return f"{_TAGS.get(mistake['ctx']['discriminator'], 'a type')} out of {mistake['ctx']['expected_tags']}"
     if mistake["type"] in _KINDS:
         return _KINDS[mistake["type"]]
     message = mistake["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
@@ -224,14 +249,23 @@ def _unknown(path: str, word: str, known: Sequence[str], where: object) -> Confi
 
 
 def _known_words(model: type[BaseModel], location: Sequence[str]) -> list[str]:
-    """The keys of the section at a location, as far as the models tell."""
+    """The keys of the section at a location, which names the kind of a section of several kinds after the section."""
+    inner: Any = model
     for part in location:
-        field = next((field for name, field in model.model_fields.items() if part in (name, field.alias)), None)
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return [field.alias or name for name, field in model.model_fields.items()]
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            fields = inner.model_fields.items()
+            inner = next((field.annotation for name, field in fields if part in (name, field.alias)), None)
+        else:
+            inner = _kinds(inner).get(part)
+    if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        return []
+    return [field.alias or name for name, field in inner.model_fields.items()]
+
+
+def _kinds(union: Any) -> dict[str, Any]:
+    """The members of a union by their tags."""
+    members = [get_args(member) for member in get_args(union)]
+    return {known.tag: kind for kind, *known_as in members if known_as and isinstance(known := known_as[0], Tag)}
 
 
 def _short(value: object) -> str:

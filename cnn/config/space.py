@@ -4,13 +4,16 @@ optimizer.learning_rate: {type: float, low: 0.0001, high: 0.01, log: true}
 model.filters:           {type: int, low: 16, high: 64, step: 16}
 model.batch_norm:        {type: choice, values: [none, before_activation]}
 optimizer.momentum:      {type: float, low: 0.8, high: 0.99, when: {optimizer.name: [sgd]}}
+
+With `model.family: {type: choice, values: [plain, vgg, resnet]}` each trial chooses a family of networks, whose own
+fields then need a condition: `model.depth: {type: choice, values: [11, 13], when: {model.family: [vgg]}}`.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
 
-from cnn.config.recipe import Frozen
+from cnn.config.frozen import Frozen
 
 Value = StrictBool | StrictInt | StrictFloat | StrictStr
 Conditions = dict[str, tuple[Value, ...]]

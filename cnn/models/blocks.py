@@ -1,7 +1,7 @@
 """The layers networks are made of, each with a name and with seeds of its own."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 
@@ -9,6 +9,7 @@ from cnn.errors import ConfigError
 from cnn.runtime import derived_seed
 
 Padding = Literal["same", "valid"]
+Pooling = Literal["max", "average"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,10 @@ class Layers:
     seed: int
     dtype: str
 
+    def rescaling(self, images: keras.KerasTensor, scale: float, offset: Any = 0.0) -> keras.KerasTensor:
+        """Pixels times `scale` plus `offset`, one number or one a channel; in float32 whatever follows."""
+        return keras.layers.Rescaling(scale, offset, name="rescaling", dtype="float32")(images)
+
     def convolution(
         self,
         maps: keras.KerasTensor,
@@ -35,11 +40,13 @@ class Layers:
         filters: int,
         *,
         kernel: int,
-        padding: Padding,
+        padding: Padding = "same",
+        strides: int = 1,
+        groups: int = 1,
         activation: str | None = None,
         use_bias: bool = True,
     ) -> keras.KerasTensor:
-        """A square convolution of stride 1.
+        """A square convolution.
 
         Raises:
             ConfigError: Padding is `valid` and the kernel is larger than the maps.
@@ -48,6 +55,8 @@ class Layers:
         return keras.layers.Conv2D(
             filters,
             kernel,
+            strides=strides,
+            groups=groups,
             padding=padding,
             activation=activation,
             use_bias=use_bias,
@@ -56,23 +65,62 @@ class Layers:
             dtype=self.dtype,
         )(maps)
 
+    def depthwise(self, maps: keras.KerasTensor, name: str, *, kernel: int, strides: int = 1) -> keras.KerasTensor:
+        """A square convolution of each channel by itself, without bias: BatchNorm follows."""
+        return keras.layers.DepthwiseConv2D(
+            kernel,
+            strides=strides,
+            padding="same",
+            use_bias=False,
+            depthwise_initializer=self._initializer(name),
+            name=name,
+            dtype=self.dtype,
+        )(maps)
+
     def pool(
-        self, maps: keras.KerasTensor, name: str, *, by: Literal["max", "average"], padding: Padding
+        self,
+        maps: keras.KerasTensor,
+        name: str,
+        *,
+        by: Pooling,
+        padding: Padding = "same",
+        window: int = 2,
+        strides: int = 2,
     ) -> keras.KerasTensor:
-        """Halve height and width: rounded up with padding `same`, rounded down with `valid`.
+        """Divide height and width by `strides`: rounded up with padding `same`, rounded down with `valid`.
 
         Raises:
             ConfigError: Padding is `valid` and nothing would be left of the maps.
         """
-        _check_room(maps, name, window=2, padding=padding)
+        _check_room(maps, name, window=window, padding=padding)
         layer = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}[by]
-        return layer(2, padding=padding, name=name, dtype=self.dtype)(maps)
+        return layer(window, strides=strides, padding=padding, name=name, dtype=self.dtype)(maps)
 
     def batch_norm(self, maps: keras.KerasTensor, name: str, momentum: float) -> keras.KerasTensor:
         return keras.layers.BatchNormalization(momentum=momentum, name=name, dtype=self.dtype)(maps)
 
     def activation(self, maps: keras.KerasTensor, name: str, function: str) -> keras.KerasTensor:
         return keras.layers.Activation(function, name=name, dtype=self.dtype)(maps)
+
+    def add(self, maps: list[keras.KerasTensor], name: str) -> keras.KerasTensor:
+        return keras.layers.Add(name=name, dtype=self.dtype)(maps)
+
+    def concatenate(self, maps: list[keras.KerasTensor], name: str) -> keras.KerasTensor:
+        """The channels of all maps side by side."""
+        return keras.layers.Concatenate(name=name, dtype=self.dtype)(maps)
+
+    def squeeze_excite(self, maps: keras.KerasTensor, name: str, *, ratio: int) -> keras.KerasTensor:
+        """Each channel times a number in [0, 1], which two dense layers make of all channels' means.
+
+        References:
+            Hu, Shen and Sun, "Squeeze-and-excitation networks", CVPR 2018, figure 2. The hard sigmoid is
+            MobileNet v3's.
+        """
+        channels = maps.shape[-1]
+        pool = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze", dtype=self.dtype)
+        means = self.dense(pool(maps), f"{name}_reduce", max(1, channels // ratio), activation="relu")
+        gates = self.dense(means, f"{name}_expand", channels, activation="hard_sigmoid")
+        return keras.layers.Multiply(name=f"{name}_scale", dtype=self.dtype)([maps, gates])
 
     def dropout(self, values: keras.KerasTensor, name: str, rate: float) -> keras.KerasTensor:
         """Dropout at `rate` in [0, 1); no layer at all at 0."""

@@ -5,16 +5,28 @@ from typing import Any
 
 import keras
 
-from cnn.config.recipe import ModelRecipe
+from cnn.config.architectures import ModelRecipe
+from cnn.models.alexnet import alexnet_network
 from cnn.models.blocks import Layers
 from cnn.models.heads import class_probabilities
+from cnn.models.inception import inception_network
+from cnn.models.lenet import lenet_network
+from cnn.models.mobilenet import mobilenet_network
 from cnn.models.plain import plain_network
+from cnn.models.resnet import resnet_network
+from cnn.models.vgg import vgg_network
 from cnn.records import Head
 
 MODELS: dict[str, Callable[[Any, keras.KerasTensor, Layers], keras.KerasTensor]] = {
     "plain": plain_network,
+    "lenet": lenet_network,
+    "alexnet": alexnet_network,
+    "vgg": vgg_network,
+    "resnet": resnet_network,
+    "inception": inception_network,
+    "mobilenet": mobilenet_network,
 }
-"""From a family's section of the recipe, images (n, h, w, c) in [0, 1] and a source of layers: features (n, d)."""
+"""From a family's section of the recipe, uint8 images (n, h, w, c) and a source of layers: features (n, d)."""
 
 MIXED_PRECISION = "mixed_bfloat16"
 """bfloat16 has the range of float32, so that losses need no scaling and a checkpoint holds no scale."""
@@ -38,6 +50,5 @@ def build_model(
     """
     layers = Layers(seed=seed, dtype=MIXED_PRECISION if mixed_precision else "float32")
     images = keras.Input(image_shape, dtype="uint8", name="images")
-    scaled = keras.layers.Rescaling(1 / 255, name="rescaling", dtype="float32")(images)
-    features = MODELS[recipe.family](recipe, scaled, layers)
+    features = MODELS[recipe.family](recipe, images, layers)
     return keras.Model(images, class_probabilities(features, head, layers), name=recipe.family)

@@ -7,19 +7,21 @@ One block, with the place of BatchNorm in brackets:
 
 import keras
 
-from cnn.config.recipe import PlainRecipe
+from cnn.config.architectures import PlainRecipe
 from cnn.models.blocks import Layers
+from cnn.models.convolutions import Convolutions
 from cnn.models.heads import feature_vector
+from cnn.models.pixels import scaled
 
 
 def plain_network(recipe: PlainRecipe, images: keras.KerasTensor, layers: Layers) -> keras.KerasTensor:
-    """Features (n, d) of images (n, h, w, c).
+    """Features (n, d) of uint8 images (n, h, w, c).
 
     `padding` is that of convolutions and pools alike: with `same` no depth is too deep, since sizes are rounded up and
     stay at 1 x 1; with `valid` both shrink the maps, and an architecture that leaves nothing of them is an error.
     """
     plan = filter_plan(recipe)
-    maps = images
+    maps = scaled(images, layers, "unit")
     for number, filters in enumerate(plan, start=1):
         pooled = recipe.pool_last or number < len(plan)
         maps = _block(recipe, maps, layers, f"block{number}", filters, pooled=pooled)
@@ -51,32 +53,17 @@ def _block(
     *,
     pooled: bool,
 ) -> keras.KerasTensor:
+    convolution = Convolutions(
+        layers=layers,
+        batch_norm="none" if recipe.batch_norm == "after_pool" else recipe.batch_norm,
+        momentum=recipe.batch_norm_momentum,
+        activation=recipe.activation,
+        padding=recipe.padding,
+    )
     for number, count in enumerate(filters, start=1):
-        maps = _convolution(recipe, maps, layers, f"{name}_{{}}{number}", count)
+        maps = convolution(maps, f"{name}_{{}}{number}", count, kernel=recipe.kernel)
     if pooled:
         maps = layers.pool(maps, f"{name}_pool", by=recipe.pooling, padding=recipe.padding)
     if recipe.batch_norm == "after_pool":
         maps = layers.batch_norm(maps, f"{name}_norm", recipe.batch_norm_momentum)
     return layers.dropout(maps, f"{name}_dropout", recipe.dropout)
-
-
-def _convolution(
-    recipe: PlainRecipe, maps: keras.KerasTensor, layers: Layers, name: str, filters: int
-) -> keras.KerasTensor:
-    """A convolution with its activation and its BatchNorm; `name` has a `{}` for the kind of layer."""
-    normed_first = recipe.batch_norm == "before_activation"
-    maps = layers.convolution(
-        maps,
-        name.format("conv"),
-        filters,
-        kernel=recipe.kernel,
-        padding=recipe.padding,
-        activation=None if normed_first else recipe.activation,
-        use_bias=not normed_first,  # BatchNorm's own shift would undo it
-    )
-    if normed_first:
-        maps = layers.batch_norm(maps, name.format("norm"), recipe.batch_norm_momentum)
-        return layers.activation(maps, name.format("activation"), recipe.activation)
-    if recipe.batch_norm == "after_activation":
-        return layers.batch_norm(maps, name.format("norm"), recipe.batch_norm_momentum)
-    return maps

@@ -4,19 +4,21 @@ A dimension with conditions is active only where each parent is active and has o
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
 
 import numpy as np
 
+from cnn.config.architectures import SELECTORS
 from cnn.config.reading import recipe_with
 from cnn.config.recipe import Recipe
 from cnn.config.space import Choice, Dimension, Float, Int
 from cnn.errors import SpaceError
 from cnn.records import Scalar, Values
 
-_COUNTS = ("model.blocks", "model.convolutions", "model.filters", "model.growth")  # which a plan stands in for
+_FAMILY = "model.family"
+_SELECTORS = (_FAMILY, *(f"model.{field}" for field in SELECTORS))
 
 
 class Space:
@@ -75,21 +77,71 @@ class Space:
     def check(self, base: Recipe) -> None:
         """Make sure that each path names a field of the recipe that has a say and takes the dimension's values.
 
+        Where the space chooses `model.family`, `model.network` or `model.block`, this must hold for each of them under
+        which the dimension is active.
+
         Raises:
-            SpaceError: The field has no effect: something else decides.
+            SpaceError: The field has no effect, since something else decides, or isn't one of that family.
             ConfigError: There is no such field, or it doesn't take a value.
         """
         for path, dimension in self.dimensions.items():
-            _check_effect(path, base)
-            for value in _probes(dimension):
-                recipe_with(base, self._premises(path) | {path: value})
+            if path == "training.epochs":
+                expected = "search.budget.epochs, which decides how long a trial trains"
+                raise _mistake(path, "epochs as a dimension", expected)
+            premises = self._premises(path)
+            if not premises:
+                raise _mistake(f"{path}.when", "conditions that never hold together", "some that do")
+            self._check_families(path, base, premises)
+            for premise in premises:
+                _check_effect(path, recipe_with(base, premise))
+                where = "search.space" + _circumstances(premise)
+                for value in _probes(dimension):
+                    recipe_with(base, premise | {path: value}, where=where)
 
-    def _premises(self, path: str) -> dict[str, Scalar]:
-        """Values of the parents, and of theirs, under which a dimension is active."""
-        premises: dict[str, Scalar] = {}
-        for parent, allowed in self.dimensions[path].when.items():
-            premises |= self._premises(parent) | {parent: allowed[0]}
-        return premises
+    def _premises(self, path: str) -> list[dict[str, Scalar]]:
+        """Values of other dimensions under which one is active: of its parents and theirs, and of the selectors."""
+        ancestors = self._ancestors(path)
+        deciding = [other for other in self.dimensions if other in ancestors or (other in _SELECTORS and other != path)]
+        premises: list[dict[str, Scalar]] = [{}]
+        for other in deciding:
+            values = self._deciding_values(other, [*deciding, path])
+            active = [premise for premise in premises if self.is_active(other, premise)]
+            idle = [premise for premise in premises if not self.is_active(other, premise)]
+            premises = idle + [premise | {other: value} for premise in active for value in values]
+        return [premise for premise in premises if self.is_active(path, premise)]
+
+    def _ancestors(self, path: str) -> set[str]:
+        parents = set(self.dimensions[path].when)
+        return parents.union(*map(self._ancestors, parents))
+
+    def _deciding_values(self, path: str, children: Sequence[str]) -> tuple[Scalar, ...]:
+        """All values of a choice that selects; else those that conditions ask for."""
+        dimension = self.dimensions[path]
+        if path in _SELECTORS and isinstance(dimension, Choice):
+            return dimension.values
+        return tuple(dict.fromkeys(value for child in children for value in self.dimensions[child].when.get(path, ())))
+
+    def _check_families(self, path: str, base: Recipe, premises: Sequence[Mapping[str, Scalar]]) -> None:
+        """A field that only some of the families have needs a condition that names them."""
+        section, _, field = path.partition(".")
+        if section != "model" or _FAMILY not in self.dimensions:
+            return
+        families = dict.fromkeys(premise[_FAMILY] for premise in premises if _FAMILY in premise)
+        fields = {family: _fields(recipe_with(base, {_FAMILY: family})) for family in families}
+        without = [family for family in families if field not in fields[family]]
+        if without and len(without) < len(families):
+            having = ", ".join(str(family) for family in families if field in fields[family])
+            expected = f"when: {{{_FAMILY}: [{having}]}}"
+            raise _mistake(path, f"{field}, which family {without[0]} does not have", expected)
+
+
+def _circumstances(premise: Mapping[str, Scalar]) -> str:
+    held = " and ".join(f"{path} is {value}" for path, value in premise.items())
+    return f", where {held}" if held else ""
+
+
+def _fields(recipe: Recipe) -> set[str]:
+    return set(type(recipe.model).model_fields)
 
 
 def _parents_first(dimensions: Mapping[str, Dimension]) -> list[str]:
@@ -107,12 +159,13 @@ def _check_choices(path: str, dimension: Dimension) -> None:
         raise _mistake(path, f"equal values in {list(dimension.values)}", "values that all differ")
 
 
-def _check_effect(path: str, base: Recipe) -> None:
+def _check_effect(path: str, recipe: Recipe) -> None:
     """A dimension that changes nothing is noise to the engine, and a lie on the leaderboard."""
-    if path == "training.epochs":
-        raise _mistake(path, "epochs as a dimension", "search.budget.epochs, which decides how long a trial trains")
-    if path in _COUNTS and base.model.plan is not None:
-        raise _mistake(path, f"{path} beside a recipe with a plan", "another dimension, or a recipe without a plan")
+    section, _, field = path.partition(".")
+    decider = recipe.model.idle_fields().get(field) if section == "model" else None
+    if decider is not None:
+        expected = f"another dimension, a condition that excludes it, or a recipe without {decider}"
+        raise _mistake(path, f"{path} beside {decider}", expected)
 
 
 def _check_conditions(path: str, dimension: Dimension, dimensions: Mapping[str, Dimension]) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PARAMETERS = {"tutorial_basic": 122_570, "tutorial_improved": 1_276_618}
+PARAMETERS = {"tutorial_basic": 122_570, "lenet5": 61_706, "vgg16": 138_357_544}
+CLASSES = {"tutorial_basic": 10, "lenet5": 10, "vgg16": 1000}
 
 
 def cnn(*words, home):
@@ -31,12 +32,22 @@ def refusal(*words, home):
 def test_json_holds_the_published_numbers_and_nothing_else(name, tmp_path):
     run = cnn("describe", name, "--json", home=tmp_path)
     described = json.loads(run.stdout)
-    # The tutorial's networks are rebuilt to the last weight.
-    assert described["parameters"] == PARAMETERS[name]
+    # The published networks are rebuilt to the last weight, for the images and classes they were published with.
+    assert described["parameters"] == described["published"]["parameters"] == PARAMETERS[name]
+    assert described["classes"] == CLASSES[name]
     # The totals are those of the layers, and a convolution multiplies.
     assert described["multiply_adds"] == sum(layer["multiply_adds"] for layer in described["layers"]) > 0
     # A script that reads both streams finds no banner of a framework.
     assert run.stderr == ""
+
+
+@pytest.mark.slow
+def test_images_and_classes_of_ones_own_come_before_the_published(tmp_path):
+    run = cnn("describe", "lenet5", "--image", "32x32x3", "--classes", "4", "--json", home=tmp_path)
+    described = json.loads(run.stdout)
+    assert (described["image_shape"], described["classes"]) == ([32, 32, 3], 4)
+    # Two channels more for 6 kernels of 5 x 5, six classes less of 84 weights and a bias.
+    assert described["parameters"] == 61_706 + 2 * 6 * 25 - 6 * 85
 
 
 @pytest.mark.slow

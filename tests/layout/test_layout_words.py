@@ -8,9 +8,9 @@ from typing import Literal, Union, get_args, get_origin
 import pytest
 from ruamel.yaml import YAML
 
+from cnn.config.frozen import Frozen
 from cnn.config.params import Params
 from cnn.config.reading import read_params
-from cnn.config.recipe import Frozen
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = ("prepare", "search", "train", "evaluate", "register", "promote")

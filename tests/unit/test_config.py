@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cnn.config.environment import read_environment
-from cnn.config.reading import digest, read_params, read_recipe, read_yaml, recipe_with, write_overrides
+from cnn.config.reading import digest, read_params, read_published, read_recipe, read_yaml, recipe_with, write_overrides
 from cnn.config.recipe import Recipe
 from cnn.errors import ConfigError
 
@@ -90,6 +90,46 @@ def test_a_recipe_is_a_preset_or_a_file(tmp_path):
     # An unknown name lists those that ship.
     with pytest.raises(ConfigError, match="tutorial_basic"):
         read_recipe("resnet")
+
+
+def test_published_facts_are_no_part_of_the_recipe():
+    published = read_published("lenet5")
+    # The section at the head of the file is read apart, and the rest is the recipe.
+    assert (published.parameters, published.image_shape, published.classes) == (61_706, (32, 32, 1), 10)
+    assert "published" not in read_recipe("lenet5").model_dump()
+    # A preset for small images has nothing published of it.
+    assert read_published("resnet_small") is None
+
+
+def test_a_mistake_in_published_facts_is_one_line(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("published: {parameters: 0, image_shape: [8, 8, 1], classes: 2, source: me}\nmodel: {filters: 7}\n")
+    with pytest.raises(ConfigError, match=r"parameters: received 0; expected greater than or equal to 1"):
+        read_published(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (
+            "model: {family: resnt}",
+            ["model: received {'family': 'resnt'}", "expected a family out of 'plain', 'lenet'"],
+        ),
+        ("model: {family: vgg, depht: 11}", ["model.depht: received an unknown key", "did you mean depth?"]),
+        ("model: {family: vgg, depth: 12}", ["model.depth: received 12; expected 11, 13, 16 or 19"]),
+        ("model: {family: resnet, kernel: 3}", ["model.kernel: received an unknown key", "expected one of family"]),
+        ("model: {family: mobilenet, network: mobilenet_v4}", ["model.network", "'mobilenet_v3_large'"]),
+        ("model: plain", ["model: received 'plain'; expected a mapping"]),
+        ("model: {filterz: 3}", ["model.filterz", "did you mean filters?"]),
+    ],
+)
+def test_a_mistake_in_a_familys_section_is_one_line(text, parts, tmp_path):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_recipe(str(tmp_path / "mine.yaml"))
+    # The words are those of the family that the section names; without a family, of the plain one.
+    assert all(part in str(caught.value) for part in parts), str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_proposal_is_laid_over_a_recipe():

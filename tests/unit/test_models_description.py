@@ -5,8 +5,9 @@ import keras
 import pytest
 from rich.console import Console
 
+from cnn.config.architectures import AlexnetRecipe, MobilenetRecipe, PlainRecipe
 from cnn.config.reading import preset_names, read_recipe
-from cnn.config.recipe import PlainRecipe, Recipe
+from cnn.config.recipe import Recipe
 from cnn.models.description import describe, described, description_table, multiply_adds
 from cnn.records import Head
 
@@ -86,7 +87,16 @@ def test_models_inside_models_are_opened() -> None:
     assert description.multiply_adds == 6 * 6 * 27 * 4 + 144 * 2
 
 
-@pytest.mark.parametrize("name", preset_names())
+@pytest.mark.parametrize("network", [MobilenetRecipe(network="mobilenet_v1"), AlexnetRecipe(network="alexnet")])
+def test_multiply_adds_of_whole_networks_are_those_of_the_papers(network) -> None:
+    side, published = (224, 569e6) if network.family == "mobilenet" else (227, 724e6)
+    description = describe(Recipe(model=network), (side, side, 3), Head(class_names=tuple(map(str, range(1000)))))
+    # MobileNet v1's table 4 says 569 million, of depthwise convolutions; AlexNet's grouped ones give 724 million
+    # (Sze et al., "Efficient processing of deep neural networks", 2017, table II).
+    assert description.multiply_adds == pytest.approx(published, abs=0.5e6)
+
+
+@pytest.mark.parametrize("name", [name for name in preset_names() if name.endswith(("small", "digits", "improved"))])
 def test_the_parts_add_up(name: str) -> None:
     document = json.loads(json.dumps(describe(read_recipe(name), (32, 32, 3), TEN).to_json()))
     # The totals are those of the layers, also after a trip through JSON.

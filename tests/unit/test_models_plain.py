@@ -1,8 +1,8 @@
 import keras
 import pytest
 
+from cnn.config.architectures import PlainRecipe
 from cnn.config.reading import read_recipe
-from cnn.config.recipe import PlainRecipe
 from cnn.errors import ConfigError
 from cnn.models import build_model
 from cnn.models.plain import filter_plan
