@@ -1,0 +1,1 @@
+"""From learning curves to verdicts with evidence, and from verdicts to remedies."""
