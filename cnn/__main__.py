@@ -130,14 +130,65 @@ def describe(
     recipe: Annotated[
         str, typer.Argument(help="A preset's name or a recipe file; without it the presets are listed.")
     ] = "",
-    image: Annotated[str, typer.Option(metavar="HxWxC", help="Image shape.")] = "32x32x3",
-    classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 10,
+    image: Annotated[
+        str, typer.Option(metavar="HxWxC", help="Image shape; else as published of the network, else 32x32x3.")
+    ] = "",
+    classes: Annotated[
+        int | None, typer.Option(min=2, help="Number of classes; else as published of the network, else 10.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show a recipe's layers, output shapes, parameters, multiply-adds and memory."""
     from cnn.commands.describe import describe
 
     describe(recipe, image, classes, _console(), as_json=json)
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Picture files, and folders of them.", show_default=False)],
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="models:/NAME@ALIAS or FILE.keras; without it the champion.")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
+) -> None:
+    """Label pictures of any size; exit code 1 when some of the files are none, 2 when all are."""
+    from cnn import wiring
+    from cnn.commands.chosen_model import chosen_model, is_version
+    from cnn.commands.predict import predict
+
+    name = model or f"models:/{_settings(None)[0].register_.name}@champion"
+    registry = wiring.registry(_environment()) if is_version(name) else None
+    raise typer.Exit(predict(images, chosen_model(name, registry), as_json=json))
+
+
+@app.command()
+def diagnose(
+    run: Annotated[
+        str, typer.Argument(help="A curves.csv, a night's name or a run's key; without it the latest candidate.")
+    ] = "",
+    *,
+    n_val: Annotated[int | None, typer.Option(min=1, help="Validation images, where none were kept.")] = None,
+    n_train: Annotated[int | None, typer.Option(min=1, help="Training images, where none were kept.")] = None,
+    classes: Annotated[int | None, typer.Option(min=2, help="Classes, where none were kept.")] = None,
+    data_curve: Annotated[
+        bool, typer.Option("--data-curve", help="Train on growing parts of the data: would more of it help?")
+    ] = False,
+    fractions: Annotated[str, typer.Option(help="Those parts.")] = "1/8,1/4,1/2,1",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each part.")] = 2,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    set_: Overrides = None,
+) -> None:
+    """Say what a learning curve shows, on what evidence, and what to do about it."""
+    from cnn.commands.data_curve import data_curve as measure
+    from cnn.commands.diagnose import Given, diagnose
+
+    if data_curve:
+        params, environment = _settings(set_)
+        measure(params, environment, _console(), fractions=fractions, seeds=seeds, as_json=json)
+    else:
+        given = Given(n_val=n_val, n_train=n_train, classes=classes)
+        diagnose(run, given, _environment(), _console(), as_json=json)
 
 
 @app.command()

@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnn.config.environment import Environment
 from cnn.config.params import Params, SearchParams
+from cnn.config.reading import read_recipe
 from cnn.errors import SpaceError
-from cnn.records import Curve
+from cnn.records import Curve, Head, Outcome
 from cnn.runtime import cpu_count_available
 
 log = logging.getLogger(__name__)
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from cnn.search.engines.searcher import Searcher
     from cnn.search.executors.executor import Executor
+    from cnn.search.logbook import Diagnose
     from cnn.search.parts import SearchParts
     from cnn.search.space import Space
     from cnn.search.study import Study
@@ -72,6 +74,8 @@ def search_parts(params: Params, environment: Environment, made: "Tracker") -> "
         n_workers=n_workers,
         draw=draw_curve,
         sampler=lambda key: SystemSampler(made, key),
+        diagnose=diagnoser,
+        sheets=lambda study, data: _sheets(params.search, study, data, made),
     )
 
 
@@ -86,6 +90,38 @@ def worker_counts(params: SearchParams) -> tuple[int, int]:
     if params.workers == "auto":
         return (1, cores) if Path("/dev/nvidia0").exists() else (cores, 1)
     return params.workers, max(1, cores // params.workers)
+
+
+def _sheets(params: SearchParams, study: "Study", data: Path, made: "Tracker") -> AbstractContextManager[object]:
+    from cnn.evaluation.contact_sheet import drawn_beside, sheets_of
+
+    sheets = sheets_of(read_recipe(params.recipe), params) if params.contact_sheet else {}
+    return drawn_beside(
+        sheets,
+        data,
+        study.folder,
+        title=study.name,
+        seed=params.seed,
+        deliver=lambda picture: made.log_file(study.name, picture),
+    )
+
+
+def diagnoser(head: Head, n_clean: int, n_val: int) -> "Diagnose":
+    """What diagnoses the runs of a search: each outcome with its recipe.
+
+    Args:
+        n_clean: Training images scored for the gap.
+        n_val: Validation images.
+    """
+    from cnn.diagnosis.diagnose import diagnose
+    from cnn.diagnosis.reading import Sizes
+
+    sizes = Sizes(n_clean=n_clean, n_val=n_val, n_classes=head.n_classes, task=head.task)
+
+    def document(outcome: Outcome, recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+        return diagnose(outcome.curve, sizes, reason=outcome.reason, recipe=recipe or None).document()
+
+    return document
 
 
 def draw_curve(curve: Curve, path: Path, title: str) -> None:

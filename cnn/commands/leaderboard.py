@@ -8,7 +8,7 @@ from rich.table import Table
 
 from cnn.config.outputs import LEADERBOARD
 
-_FIRST = ("run", "state", "val_accuracy", "gap_accuracy", "best_epoch", "epochs")
+_FIRST = ("run", "state", "val_score", "val_accuracy", "gap_accuracy", "best_epoch", "epochs")
 
 
 def leaderboard_rows(path: Path = LEADERBOARD) -> list[dict[str, str]]:
@@ -26,13 +26,15 @@ def show_leaderboard(console: Console, *, n: int = 10) -> None:
         return
     names = [name for name in rows[0] if name not in _FIRST and len({row[name] for row in rows}) > 1]
     table = Table(title=f"Best {min(n, len(rows))} of {len(rows)} runs", title_justify="left")
-    for heading in ("run", "val accuracy", "gap", "best epoch"):
+    scored = any(row["val_score"] != row["val_accuracy"] for row in rows)  # the task's score is no accuracy
+    for heading in ("run", *(["val score"] if scored else []), "val accuracy", "gap", "best epoch"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("hyperparameters")
     for row in rows[:n]:
         accuracy, gap = _figure(row["val_accuracy"], "{:.4f}"), _figure(row["gap_accuracy"], "{:+.4f}")
         epoch = f"{row['best_epoch']} of {row['epochs']}"
-        table.add_row(row["run"], accuracy, gap, epoch, _values(row, names))
+        score = [_figure(row["val_score"], "{:.4f}")] if scored else []
+        table.add_row(row["run"], *score, accuracy, gap, epoch, _values(row, names))
     console.print(table)
 
 

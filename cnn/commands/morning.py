@@ -12,6 +12,7 @@ from cnn.config.outputs import EVALUATED
 from cnn.config.params import Params
 from cnn.durable import read_sealed
 from cnn.nights import Night
+from cnn.records import Task
 
 
 def show_morning(night: Night, params: Params, environment: Environment, console: Console) -> None:
@@ -24,15 +25,22 @@ def show_morning(night: Night, params: Params, environment: Environment, console
 
 
 def _summary(night: Night, params: Params, metrics: dict[str, Any]) -> str:
-    interval = f"{metrics['accuracy_low']:.4f} to {metrics['accuracy_high']:.4f}"
+    task = Task(metrics.get("task", Task.MULTICLASS))
+    figures = {"test accuracy": "accuracy", f"test {task.score_words}": task.score_name}
     lines = [
-        f"test accuracy  [bold]{metrics['accuracy']:.4f}[/bold]  ({interval} at {params.evaluate.confidence:.0%})",
+        *(_figure(words, metrics, name, params.evaluate.confidence) for words, name in figures.items()),
         f"gap            {metrics['gap_at_best']:+.4f}  (clean training minus validation accuracy)",
         f"registry       {night.version}",
         f"verdict        {night.verdict}",
         f"reproduce      {night.saved}",
     ]
     return "\n".join(lines)
+
+
+def _figure(words: str, metrics: dict[str, Any], name: str, confidence: float) -> str:
+    """A test figure with its interval, in a line."""
+    value, low, high = (metrics[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return f"{words:<13}  [bold]{value:.4f}[/bold]  ({low:.4f} to {high:.4f} at {confidence:.0%})"
 
 
 def _durations(night: Night) -> Table:

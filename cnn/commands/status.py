@@ -13,7 +13,7 @@ from rich.table import Table
 from cnn.config.environment import Environment
 from cnn.config.params import Params
 from cnn.nights import Night, Nights
-from cnn.records import TrialState
+from cnn.records import Task, TrialState
 from cnn.search.ledger import Ledger, LedgerRow
 from cnn.search.study import is_busy, study_names
 from cnn.steps.promote import LEDGER
@@ -146,7 +146,7 @@ def _best(rows: list[LedgerRow]) -> str:
     if not scored:
         return ""
     score, number = max(scored, key=lambda pair: (pair[0], -pair[1]))
-    return f"validation accuracy {score:.4f} (trial {number})"
+    return f"validation score {score:.4f} (trial {number})"
 
 
 # ---- the champion
@@ -182,7 +182,8 @@ def _version_facts(version: Version, promotions: list[dict[str, object]]) -> dic
     gap = tags.get("gap_at_best", "")
     return {
         "version": f"{version.name} version {version.number}",
-        "test accuracy": _accuracy(tags),
+        "test accuracy": _figure(tags, "accuracy") or "unknown",
+        **_task_facts(tags),
         "gap": f"{float(gap):+.4f}" if gap else "",
         "champion since": when(promoted[-1]) if promoted else "",
         "night": tags.get("night", "").replace("none", ""),
@@ -191,12 +192,21 @@ def _version_facts(version: Version, promotions: list[dict[str, object]]) -> dic
     }
 
 
-def _accuracy(tags: Mapping[str, str]) -> str:
-    names = ("test_accuracy", "test_accuracy_low", "test_accuracy_high")
-    if not all(name in tags for name in names):
-        return "unknown"
-    accuracy, low, high = (float(tags[name]) for name in names)
-    return f"{accuracy:.4f} ({low:.4f} to {high:.4f})"
+def _task_facts(tags: Mapping[str, str]) -> dict[str, str]:
+    """What kind of classification it is, and its score on the test images, where neither goes without saying."""
+    task = Task(tags.get("task", Task.MULTICLASS))
+    if task is Task.MULTICLASS:
+        return {}
+    return {"task": task.value, f"test {task.score_words}": _figure(tags, task.score_name)}
+
+
+def _figure(tags: Mapping[str, str], name: str) -> str:
+    """A test figure with its interval; empty when it is not known."""
+    names = [f"test_{name}{end}" for end in ("", "_low", "_high")]
+    if not all(one in tags for one in names):
+        return ""
+    value, low, high = (float(tags[one]) for one in names)
+    return f"{value:.4f} ({low:.4f} to {high:.4f})"
 
 
 # ---- where to look

@@ -1,19 +1,19 @@
 """The data card: what a person should know of the images before trusting a model trained on them."""
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from cnn.data.arrays import DataSet, Images, Split
+from cnn.data.arrays import DataSet, Images, Split, image_chunks
 from cnn.data.checks import class_counts, constant_images
+from cnn.data.findings import Finding, counts
 
 _N_EXAMPLES = 5
-_CHUNK = 2048
 _IMBALANCE = 10.0
 
 
@@ -47,6 +47,7 @@ class DataCard:
     Args:
         imbalance: Images of the largest training class over those of the smallest, 1 or more.
         n_conflicting: Different images that stand somewhere with two different labels.
+        left_out: Files of the source that are in no split, by reason.
     """
 
     source: str
@@ -58,6 +59,7 @@ class DataCard:
     imbalance: float
     shared: tuple[SharedImages, ...]
     n_conflicting: int
+    left_out: Mapping[str, int]
     warnings: tuple[str, ...]
 
     def document(self) -> dict[str, Any]:
@@ -65,14 +67,14 @@ class DataCard:
         return asdict(self)
 
 
-def data_card(data: DataSet, splits: Mapping[str, Split], data_hash: str) -> DataCard:
+def data_card(data: DataSet, splits: Mapping[str, Split], data_hash: str, left_out: Sequence[Finding] = ()) -> DataCard:
     """Count, measure and compare."""
-    prints = {name: _fingerprints(split.images) for name, split in splits.items()}
+    prints = {name: fingerprints(split) for name, split in splits.items()}
     cards = {name: _split_card(split, data.class_names, prints[name]) for name, split in splits.items()}
     shared = tuple(_shared(first, second, prints) for first, second in combinations(splits, 2))
     n_conflicting = _conflicting(splits, prints)
-    counts = next(iter(cards.values())).n_images_by_class.values()
-    imbalance = round(max(counts) / min(counts), 3)
+    n_images = next(iter(cards.values())).n_images_by_class.values()
+    imbalance = round(max(n_images) / min(n_images), 3)
     return DataCard(
         source=data.source,
         content_hash=data.content_hash,
@@ -83,7 +85,8 @@ def data_card(data: DataSet, splits: Mapping[str, Split], data_hash: str) -> Dat
         imbalance=imbalance,
         shared=shared,
         n_conflicting=n_conflicting,
-        warnings=_warnings(cards, imbalance, shared, n_conflicting),
+        left_out=counts(left_out),
+        warnings=_warnings(cards, imbalance, shared, n_conflicting, counts(left_out)),
     )
 
 
@@ -92,11 +95,26 @@ def channel_moments(images: Images) -> tuple[tuple[float, ...], tuple[float, ...
 
     They come from histograms, which are whole numbers: no machine sums them in another order.
     """
-    values, channels = np.arange(256), images.shape[-1]
+    return _moments(_histogram(images))
+
+
+def fingerprints(split: Split) -> list[bytes]:
+    """Sixteen bytes an image, equal for equal pixels and for no others."""
+    return [sha256(image.data).digest()[:16] for chunk in split.chunks() for image in np.ascontiguousarray(chunk)]
+
+
+def _histogram(images: Images) -> npt.NDArray[np.int64]:
+    """(c, 256): how often each value stands in each channel."""
+    channels = images.shape[-1]
     histogram = np.zeros((channels, 256), dtype=np.int64)
-    for start in range(0, len(images), _CHUNK):
+    for chunk in image_chunks(images):
         for channel in range(channels):
-            histogram[channel] += np.bincount(images[start : start + _CHUNK, ..., channel].ravel(), minlength=256)
+            histogram[channel] += np.bincount(chunk[..., channel].ravel(), minlength=256)
+    return histogram
+
+
+def _moments(histogram: npt.NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    values = np.arange(256)
     n = int(histogram[0].sum())
     sums = [(int(row @ values), int(row @ values**2)) for row in histogram]
     means = tuple(round(total / n / 255, 6) for total, _ in sums)
@@ -105,21 +123,17 @@ def channel_moments(images: Images) -> tuple[tuple[float, ...], tuple[float, ...
 
 
 def _split_card(split: Split, class_names: tuple[str, ...], prints: list[bytes]) -> SplitCard:
-    means, sds = channel_moments(split.images)
-    counts = class_counts(split.labels, len(class_names))
+    histogram = _histogram(split.images)
+    means, sds = _moments(histogram)
     return SplitCard(
         n_images=len(split),
-        n_images_by_class=dict(zip(class_names, counts, strict=True)),
+        n_images_by_class=dict(zip(class_names, class_counts(split.labels, len(class_names)), strict=True)),
         channel_means=means,
         channel_sds=sds,
         n_repeated=len(prints) - len(set(prints)),
-        n_constant=int(constant_images(split.images).sum()),
-        highest_value=int(split.images.max()),
+        n_constant=sum(int(constant_images(chunk).sum()) for chunk in split.chunks()),
+        highest_value=int(np.flatnonzero(histogram.any(axis=0))[-1]),
     )
-
-
-def _fingerprints(images: Images) -> list[bytes]:
-    return [sha256(image.data).digest() for image in np.ascontiguousarray(images)]
 
 
 def _shared(first: str, second: str, prints: Mapping[str, list[bytes]]) -> SharedImages:
@@ -130,17 +144,24 @@ def _shared(first: str, second: str, prints: Mapping[str, list[bytes]]) -> Share
 
 
 def _conflicting(splits: Mapping[str, Split], prints: Mapping[str, list[bytes]]) -> int:
-    labels: defaultdict[bytes, set[int]] = defaultdict(set)
+    first: dict[bytes, bytes] = {}
+    conflicting = set()
     for name, split in splits.items():
-        for print_, label in zip(prints[name], split.labels.tolist(), strict=True):
-            labels[print_].add(label)
-    return sum(len(different) > 1 for different in labels.values())
+        for print_, label in zip(prints[name], split.labels.astype(np.int64), strict=True):
+            if first.setdefault(print_, label.tobytes()) != label.tobytes():
+                conflicting.add(print_)
+    return len(conflicting)
 
 
 def _warnings(
-    cards: Mapping[str, SplitCard], imbalance: float, shared: tuple[SharedImages, ...], n_conflicting: int
+    cards: Mapping[str, SplitCard],
+    imbalance: float,
+    shared: tuple[SharedImages, ...],
+    n_conflicting: int,
+    left_out: Mapping[str, int],
 ) -> tuple[str, ...]:
-    found = [f"{pair.n_images} images of {pair.second} also stand in {pair.first}" for pair in shared if pair.n_images]
+    found = [f"left out: {n} {reason}" for reason, n in left_out.items()]
+    found += [f"{pair.n_images} images of {pair.second} also stand in {pair.first}" for pair in shared if pair.n_images]
     if n_conflicting:
         found.append(f"{n_conflicting} images stand somewhere with two different labels")
     if imbalance > _IMBALANCE:

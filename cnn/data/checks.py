@@ -30,16 +30,18 @@ def checked_images(array: npt.NDArray[Any], where: str) -> Images:
 
 
 def checked_labels(array: npt.NDArray[Any], n: int, class_names: Sequence[str], where: str) -> Labels:
-    """The labels as (n,) int64.
+    """The labels as (n,) int64, or with several columns of 0 and 1 as (n, k) uint8.
 
     Args:
-        array: (n,) or (n, 1), whole numbers.
+        array: (n,) or (n, 1), whole numbers; multilabel: (n, k) of 0 and 1, k is 2 or more.
         n: How many images there are.
         class_names: The classes, when they are known; else empty, and any label from 0 goes.
 
     Raises:
         DataError: Another dtype, shape or number, or a label out of range.
     """
+    if array.ndim == 2 and array.shape[1] > 1:
+        return _checked_columns(array, n, class_names, where)
     if array.dtype.kind not in "iu":
         received = f"{array.dtype} of shape {array.shape}"
         change = "number the classes from 0 and use a whole-number dtype"
@@ -55,13 +57,37 @@ def checked_labels(array: npt.NDArray[Any], n: int, class_names: Sequence[str], 
     return array.ravel().astype("<i8")
 
 
+def _checked_columns(array: npt.NDArray[Any], n: int, class_names: Sequence[str], where: str) -> Labels:
+    """(n, k) uint8 of 0 and 1, one column a class."""
+    k = len(class_names) or array.shape[1]
+    if array.shape != (n, k):
+        received, expected = f"shape {array.shape}", f"({n},), one label an image, or ({n}, {k}) of 0 and 1"
+        raise DataError(where, received=received, expected=expected, change="mend the labels")
+    if array.dtype.kind not in "iub" or not np.isin(array, (0, 1)).all():
+        expected = "0 and 1, one column a class"
+        raise DataError(where, received=_described(array), expected=expected, change="mend the labels")
+    return array.astype(np.uint8)
+
+
+def check_form(split: Split, *, multilabel: bool) -> None:
+    """The labels must be of the kind that `prepare.task` says.
+
+    Raises:
+        DataError: One label an image where several are expected, or the other way round.
+    """
+    if (split.labels.ndim == 2) != multilabel:
+        received = f"labels of shape {split.labels.shape}"
+        expected = "(n, k) of 0 and 1 with prepare.task multilabel, (n,) class numbers with any other"
+        raise DataError("labels", received=received, expected=expected, change="change the labels or prepare.task")
+
+
 def check_content(split: Split, where: str) -> None:
     """There must be something to see.
 
     Raises:
         DataError: Every image is of one colour.
     """
-    n_constant = constant_images(split.images).sum()
+    n_constant = sum(int(constant_images(chunk).sum()) for chunk in split.chunks())
     if n_constant == len(split):
         value = split.images[0].flat[0]
         received = f"{n_constant} images of one colour, the first all {value}"
@@ -70,12 +96,15 @@ def check_content(split: Split, where: str) -> None:
 
 def constant_images(images: Images) -> npt.NDArray[np.bool_]:
     """(n,) whether all pixels of an image are alike."""
-    axes = (1, 2)
-    return np.asarray((images.max(axis=axes) == images.min(axis=axes)).all(axis=-1))
+    n, _, _, channels = images.shape
+    pixels = images.reshape(n, -1, channels)
+    return np.asarray((pixels == pixels[:, :1]).reshape(n, -1).all(axis=-1))
 
 
 def class_counts(labels: Labels, n_classes: int) -> tuple[int, ...]:
-    """Images of each class."""
+    """Images of each class; multilabel: images that show it."""
+    if labels.ndim == 2:
+        return tuple(labels.sum(axis=0, dtype=np.int64).tolist())
     return tuple(np.bincount(labels, minlength=n_classes).tolist())
 
 

@@ -25,8 +25,8 @@ class NpzSource:
     """Arrays by the names `x_train`, `y_train` and, with a test set of their own, `x_test`, `y_test`.
 
     `images` and `labels` do as well when there is no test set. Images are uint8 (n, h, w) or (n, h, w, c) with one or
-    three channels, labels whole numbers from 0. `class_names` is an array of strings; without it classes bear their
-    number.
+    three channels, labels whole numbers from 0, or (n, k) of 0 and 1 for k labels. `class_names` is an array of
+    strings; without it classes bear their number.
     """
 
     def load(self, path: Path | None, downloads: Path) -> DataSet:
@@ -42,12 +42,16 @@ class NpzSource:
         _require(arrays, (images, labels), file)
         given = _class_names(arrays, file)
         train = _split(arrays, images, labels, given, file)
-        names = given or tuple(str(label) for label in range(int(train.labels.max()) + 1))
+        n_classes = train.labels.shape[1] if train.labels.ndim == 2 else int(train.labels.max()) + 1
+        names = given or tuple(map(str, range(n_classes)))
         has_test = bool({"x_test", "y_test"} & arrays.keys())
         test = _split(arrays, "x_test", "y_test", names, file) if has_test else None
         if test is not None and test.images.shape[1:] != train.images.shape[1:]:
             received, expected = test.images.shape[1:], f"{train.images.shape[1:]} as in {images}"
             raise DataError(f"{file}: x_test", received=received, expected=expected, change="mend the file")
+        if test is not None and test.labels.ndim != train.labels.ndim:
+            shape, like = f"shape {test.labels.shape}", f"labels like those of {labels}"
+            raise DataError(f"{file}: y_test", received=shape, expected=like, change="mend the file")
         return DataSet(source="npz", place=str(file), class_names=names, train=train, test=test)
 
 

@@ -1,16 +1,25 @@
 """The sources of images, by their word in `params.yaml`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from cnn.config.preparing import PrepareParams
 from cnn.data.arrays import DataSet, Split
+from cnn.data.canvas import Canvas
+from cnn.data.folder import folder_listing
 from cnn.data.layouts import CIFAR_BINARY, CIFAR_PNG, IDX
+from cnn.data.listing import Listing
+from cnn.data.manifest import csv_listing
 from cnn.data.mirrored import MirroredSource
 from cnn.data.npz import NpzSource
+from cnn.data.pictures import read_pictures
 from cnn.data.places import DebianPackage, NpmPackage, Website
+from cnn.data.splits import stratified_subset
+from cnn.runtime import derived_seed
 
 
 class Source(Protocol):
@@ -52,17 +61,58 @@ class DigitsSource:
         )
 
 
-def load_source(source: str, path: str | None, downloads: Path) -> DataSet:
-    """The data set of a word of `SOURCES`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanvasSource:
+    """Canvases with several pictures of another set; no picture is on canvases of the training and of the test set.
+
+    Args:
+        singles: The other set's word.
+        name: Its own word.
+    """
+
+    name: str
+    singles: str
+    canvas: Canvas
+    n_train: int
+    n_test: int
+
+    def load(self, path: Path | None, downloads: Path) -> DataSet:
+        """As the other set's `load`; the same canvases each time."""
+        single = SOURCES[self.singles].load(path, downloads)
+        held_out = stratified_subset(single.train.labels, len(single.train) // 4, 0)
+        for_test = single.test or single.train.part(held_out)
+        rest = np.setdiff1d(np.arange(len(single.train)), held_out)
+        for_train = single.train if single.test else single.train.part(rest)
+        n_classes = len(single.class_names)
+        return DataSet(
+            source=self.name,
+            place=f"{single.source} from {single.place}",
+            class_names=single.class_names,
+            train=self.canvas.painted(for_train, n_classes, self.n_train, derived_seed(self.name, "train")),
+            test=self.canvas.painted(for_test, n_classes, self.n_test, derived_seed(self.name, "test")),
+        )
+
+
+def load_source(params: PrepareParams, downloads: Path, cache: Path) -> DataSet:
+    """The data set that `params.yaml` asks for.
+
+    Args:
+        downloads: Folder of downloaded sets.
+        cache: Folder of what a killed preparation had read of a user's own pictures.
 
     Raises:
-        UserError: As `Source.load`.
+        UserError: As `Source.load`; `cnn.data.listing.Listing`.
     """
-    return SOURCES[source].load(Path(path).expanduser() if path else None, downloads)
+    path = Path(params.path).expanduser() if params.path else None
+    if params.source in LISTINGS and path is not None:
+        return read_pictures(LISTINGS[params.source](path, params), params, cache)
+    return SOURCES[params.source].load(path, downloads)
 
 
 _DIGITS = tuple("0123456789")
 _IDX_ARCHIVES = tuple(f"{name}.gz" for name in sorted(IDX.names))
+
+LISTINGS: Mapping[str, Callable[[Path, PrepareParams], Listing]] = {"folder": folder_listing, "csv": csv_listing}
 
 SOURCES: Mapping[str, Source] = {
     "cifar10": MirroredSource(
@@ -108,5 +158,11 @@ SOURCES: Mapping[str, Source] = {
         ),
     ),
     "digits": DigitsSource(),
+    "digits_canvas": CanvasSource(
+        name="digits_canvas", singles="digits", canvas=Canvas(side=24), n_train=3_000, n_test=1_000
+    ),
+    "fashion_canvas": CanvasSource(
+        name="fashion_canvas", singles="fashion_mnist", canvas=Canvas(side=32, shrink=2), n_train=20_000, n_test=4_000
+    ),
     "npz": NpzSource(),
 }

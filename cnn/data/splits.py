@@ -6,8 +6,9 @@ output of PCG64, which NumPy promises never to change; of its shuffling function
 
 import numpy as np
 
-from cnn.config.params import PrepareParams
+from cnn.config.preparing import PrepareParams
 from cnn.data.arrays import DataSet, Indices, Labels, Split
+from cnn.data.multilabel import label_stratified
 from cnn.errors import DataError
 from cnn.runtime import derived_seed
 
@@ -19,7 +20,7 @@ def make_splits(data: DataSet, params: PrepareParams) -> dict[str, Split]:
 
     A source without a test set gives `test_fraction` of its images to one. Of what is left, a stratified part of
     `train_limit` images is kept, and `validation_fraction` of that is held out. A part held out has at least one image
-    of every class.
+    of every class. Validation and test sets of the source's own are taken as they are.
 
     Raises:
         DataError: Nothing would be left to train on.
@@ -30,7 +31,9 @@ def make_splits(data: DataSet, params: PrepareParams) -> dict[str, Split]:
     if params.train_limit is not None:
         kept = stratified_subset(train.labels, params.train_limit, derived_seed(params.seed, "train_limit"))
         train = train.part(kept)
-    train, validation = _held_out(train, params.validation_fraction, VALIDATION, params.seed)
+    validation = data.validation
+    if validation is None:
+        train, validation = _held_out(train, params.validation_fraction, VALIDATION, params.seed)
     return {TRAIN: train, VALIDATION: validation, TEST: test}
 
 
@@ -38,10 +41,11 @@ def stratified_subset(labels: Labels, n: int, seed: int) -> Indices:
     """Positions of `n` images (all, if there are no more), the classes in the same proportion as in `labels`.
 
     Args:
-        labels: (m,) whole numbers from 0.
+        labels: (m,) whole numbers from 0; multilabel: (m, k) of 0 and 1.
 
     Returns:
-        (min(n, m),) ascending positions; each class has its exact share, rounded up or down by largest remainder.
+        (min(n, m),) ascending positions; each class has its exact share, rounded up or down by largest remainder. Of
+        images with several labels each label has about its share, as near as labels that come together allow.
 
     Example:
         >>> stratified_subset(np.array([0, 0, 0, 0, 1, 1]), 3, seed=0).size
@@ -49,6 +53,8 @@ def stratified_subset(labels: Labels, n: int, seed: int) -> Indices:
     """
     if n >= len(labels):
         return np.arange(len(labels))
+    if labels.ndim == 2:
+        return label_stratified(labels, n, seed)
     return _drawn(labels, largest_remainder(np.bincount(labels), n), seed)
 
 
@@ -69,11 +75,16 @@ def largest_remainder(counts: Indices, n: int) -> Indices:
 
 def _held_out(split: Split, fraction: float, name: str, seed: int) -> tuple[Split, Split]:
     """What stays, and the stratified part that is held out, with at least one image of every class there is."""
-    counts = np.bincount(split.labels)
-    quotas = np.maximum(largest_remainder(counts, round(fraction * len(split))), counts > 0)
-    out = _drawn(split.labels, quotas, derived_seed(seed, name))
+    n, drawn_seed = round(fraction * len(split)), derived_seed(seed, name)
+    if split.labels.ndim == 2:
+        n_classes = int(split.labels.any(axis=0).sum())
+        out = label_stratified(split.labels, n, drawn_seed, cover=True)
+    else:
+        counts = np.bincount(split.labels)
+        n_classes = int((counts > 0).sum())
+        out = _drawn(split.labels, np.maximum(largest_remainder(counts, n), counts > 0), drawn_seed)
     if len(out) == len(split):
-        received = f"{len(split)} images of {(counts > 0).sum()} classes, and the {name} set takes all of them"
+        received = f"{len(split)} images of {n_classes} classes, and the {name} set takes all of them"
         change = "add images, or raise prepare.train_limit and lower the fractions of prepare"
         raise DataError("images", received=received, expected="some left to train on", change=change)
     return split.part(np.setdiff1d(np.arange(len(split)), out)), split.part(out)

@@ -2,17 +2,17 @@
 
     data/prepared/
     ├── manifest.json
-    ├── train/images.npy  (n, h, w, c) uint8      train/labels.npy  (n,) int64
+    ├── train/images.npy  (n, h, w, c) uint8      train/labels.npy  (n,) int64, or (n, k) uint8
     ├── validation/...
     └── test/...          opened by `open_test` alone
 
 The bytes are the same on every machine, so that DVC can pin them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from cnn.config.reading import digest
 from cnn.data.arrays import DataSet, Split
 from cnn.data.splits import TEST, TRAIN, VALIDATION
 from cnn.durable import check_file, read_sealed, sha256_of, write_atomic, write_sealed
+from cnn.records import Head, Task
 
 __all__ = ["Prepared", "Split", "open_test", "open_training", "read_prepared", "write_prepared"]
 
@@ -41,10 +42,14 @@ class Prepared:
     source: str
     content_hash: str
     image_shape: tuple[int, int, int]
-    class_names: tuple[str, ...]
+    head: Head
     data_hash: str
     n_images: Mapping[str, int]
     files: Mapping[str, str]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.head.class_names
 
     @property
     def test_hash(self) -> str:
@@ -52,23 +57,30 @@ class Prepared:
         return digest({path: sha256 for path, sha256 in self.files.items() if path.startswith(f"{TEST}/")})
 
 
-def write_prepared(folder: Path, data: DataSet, splits: Mapping[str, Split]) -> Prepared:
+def write_prepared(folder: Path, data: DataSet, splits: Mapping[str, Split], head: Head | None = None) -> Prepared:
     """Each file atomically, the manifest last: a kill leaves the old set, or files that no manifest vouches for.
+
+    Args:
+        head: What is to be learnt from them; None: one of the classes.
 
     Raises:
         StorageError: The disk is full or the folder can't be written.
     """
+    head = head or Head(class_names=data.class_names)
     files = {}
     for name, split in splits.items():
-        for part, array in (("images", split.images), ("labels", split.labels.astype("<i8"))):
+        labels = split.labels.astype("<i8" if split.labels.ndim == 1 else "|u1")
+        for part, array, pieces in (("images", split.images, split.chunks()), ("labels", labels, iter([labels]))):
             path = folder / name / f"{part}.npy"
-            _write_array(path, array)
+            _write_array(path, array.shape, array.dtype, pieces)
             files[f"{name}/{part}.npy"] = sha256_of(path)
     manifest = {
         "source": data.source,
         "content_hash": data.content_hash,
         "image_shape": list(data.image_shape),
-        "class_names": list(data.class_names),
+        "class_names": list(head.class_names),
+        "task": head.task.value,
+        "ancestors": [list(nodes) for nodes in head.ancestors],
         "n_images": {name: len(split) for name, split in splits.items()},
         "files": files,
         "data_hash": digest(files),
@@ -90,7 +102,11 @@ def read_prepared(folder: Path = PREPARED) -> Prepared:
         source=manifest["source"],
         content_hash=manifest["content_hash"],
         image_shape=(height, width, channels),
-        class_names=tuple(manifest["class_names"]),
+        head=Head(
+            class_names=tuple(manifest["class_names"]),
+            task=Task(manifest["task"]),
+            ancestors=tuple(map(tuple, manifest["ancestors"])),
+        ),
         data_hash=manifest["data_hash"],
         n_images=manifest["n_images"],
         files=manifest["files"],
@@ -123,13 +139,15 @@ def _open(prepared: Prepared, name: str) -> Split:
     return Split(images=images, labels=labels)
 
 
-def _write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
-    """As `np.save`, which on a full disk raises an error that doesn't say so."""
-    contiguous = np.ascontiguousarray(array)
-    header = np.lib.format.header_data_from_array_1_0(contiguous)
+def _write_array(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], pieces: Iterator[npt.NDArray[np.generic]]
+) -> None:
+    """As `np.save`, piece by piece; on a full disk that raises an error that doesn't say so."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
 
     def write(file: IO[bytes]) -> None:
         np.lib.format.write_array_header_1_0(file, header)
-        file.write(contiguous.data)
+        for piece in pieces:
+            file.write(np.ascontiguousarray(piece).data)
 
     write_atomic(path, write)

@@ -1,5 +1,6 @@
 """What a model says about each test image: kept, so that two models can be compared on the same images."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cnn.durable import check_file, write_atomic
+from cnn.records import Head, head_from
+from cnn.training.answers import predictions, right
+
+UNNAMED = Head(class_names=())
+"""The head where none was kept, as by earlier versions of this package: one of k classes, without their names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -16,55 +22,71 @@ class Predictions:
     """Probabilities of k classes for n images, in the order of the test set.
 
     Args:
-        labels: (n,) int64, the actual classes.
+        labels: (n,) int64, the actual classes; with several labels an image (n, k) of 0 and 1.
         probs: (n, k) float32.
-        class_names: (k,); empty where they were not kept, as by earlier versions of this package.
+        head: What was to be told of an image.
+        thresholds: One for two classes, one a label where there are several; empty for 0.5, or where none is needed.
     """
 
     labels: npt.NDArray[np.int64]
     probs: npt.NDArray[np.float32]
-    class_names: tuple[str, ...] = ()
+    head: Head = UNNAMED
+    thresholds: tuple[float, ...] = ()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """(k,); empty where they were not kept."""
+        return self.head.class_names
 
     @property
     def predicted(self) -> npt.NDArray[np.int64]:
-        """(n,) the most probable class; the first one among equals."""
-        predicted: npt.NDArray[np.int64] = self.probs.argmax(axis=1)
-        return predicted
+        """(n,) the predicted class; with several labels an image (n, k) of 0 and 1."""
+        return predictions(self.probs, self.head.task, self.thresholds)
 
     @property
     def correct(self) -> npt.NDArray[np.bool_]:
-        """(n,) where that is the actual class."""
-        return np.equal(self.predicted, self.labels)
+        """(n,) where an image is answered entirely right."""
+        return right(self.labels, self.probs, self.head.task, self.thresholds)
 
 
 def predict(
-    model: Callable[[Any], Any], images: Any, labels: Any, *, batch_size: int, class_names: tuple[str, ...] = ()
+    model: Callable[[Any], Any],
+    images: Any,
+    labels: Any,
+    *,
+    batch_size: int,
+    head: Head = UNNAMED,
+    thresholds: tuple[float, ...] = (),
 ) -> Predictions:
     """Score images batch by batch, so that a memory-mapped test set need not fit into memory.
 
     Args:
         model: Gives (b, k) probabilities for (b, h, w, c) images; `keras.Model.predict_on_batch`.
         images: (n, h, w, c) uint8, n at least 1.
-        labels: (n,) integers.
+        labels: (n,) integers, or (n, k) of 0 and 1.
         batch_size: Images a call, 1 or more.
     """
     starts = range(0, len(images), batch_size)
     probs = [np.asarray(model(images[start : start + batch_size]), dtype=np.float32) for start in starts]
-    return Predictions(labels=np.asarray(labels, dtype=np.int64), probs=np.concatenate(probs), class_names=class_names)
+    return Predictions(
+        labels=np.asarray(labels, dtype=np.int64), probs=np.concatenate(probs), head=head, thresholds=thresholds
+    )
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """An uncompressed `.npz` of `index`, `labels`, `probs` and `class_names`; equal predictions, equal bytes.
+    """An uncompressed `.npz` of `index`, `labels`, `probs`, `head` (JSON) and `thresholds`; equal ones, equal bytes.
 
     Raises:
         StorageError: The file cannot be written.
     """
-    labels, probs = predictions.labels, predictions.probs
-    index, names = np.arange(len(labels)), np.array(predictions.class_names, dtype=np.str_)
-    write_atomic(
-        path,
-        lambda file: np.savez(file, index=index, labels=labels, probs=probs, class_names=names, allow_pickle=False),
-    )
+    arrays: dict[str, Any] = {
+        "index": np.arange(len(predictions.labels)),
+        "labels": predictions.labels,
+        "probs": predictions.probs,
+        "head": np.array(json.dumps(predictions.head.document(), ensure_ascii=False)),
+        "thresholds": np.array(predictions.thresholds, dtype=np.float64),
+    }
+    write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
 def read_predictions(path: Path, sha256: str) -> Predictions:
@@ -78,5 +100,17 @@ def read_predictions(path: Path, sha256: str) -> Predictions:
     """
     check_file(path, sha256)
     with np.load(path, allow_pickle=False) as arrays:
-        class_names = tuple(arrays["class_names"].tolist()) if "class_names" in arrays else ()
-        return Predictions(labels=arrays["labels"], probs=arrays["probs"], class_names=class_names)
+        return Predictions(
+            labels=arrays["labels"],
+            probs=arrays["probs"],
+            head=head_from(_kept_head(arrays)),
+            thresholds=tuple(arrays["thresholds"].tolist()) if "thresholds" in arrays else (),
+        )
+
+
+def _kept_head(arrays: Any) -> dict[str, Any]:
+    """Of files of before there were tasks the names of the classes, or not even those."""
+    if "head" in arrays:
+        head: dict[str, Any] = json.loads(str(arrays["head"]))
+        return head
+    return {"class_names": arrays["class_names"].tolist()} if "class_names" in arrays else {}

@@ -187,7 +187,7 @@ class Coordinator:
         epoch = event.row.epoch
         if self._budget.spent(self._costs()):
             self._stop_reasons[event.id] = f"the budget ended at epoch {epoch + 1}"
-        elif event.id.repeat == 0 and self._searcher.report(event.id.number, epoch, event.row.val_accuracy):
+        elif event.id.repeat == 0 and self._searcher.report(event.id.number, epoch, event.row.val_score):
             self._stop_reasons[event.id] = f"pruned at epoch {epoch + 1}"
         else:
             self._stop_reasons.pop(event.id, None)

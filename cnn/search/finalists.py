@@ -19,7 +19,7 @@ class Standing:
     """A finalist with its runs.
 
     Args:
-        score: Best validation accuracy of the trial itself, in [0, 1]; too good by the luck of being chosen.
+        score: Best validation score of the trial itself; too good by the luck of being chosen.
         fresh_scores: The same of each completed run with a fresh seed.
         n_failed: Runs with a fresh seed that failed: the recipe diverges, or is more than the machine can hold.
     """

@@ -1,19 +1,24 @@
 """What a search says to the tracker: a parent run, a child run a trial, and a run a finalist's fresh seed."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from cnn.durable import write_json
 from cnn.records import Curve, EpochRow, Outcome, Scalar
 from cnn.search.finalists import Standing
 from cnn.search.job import JobId
-from cnn.tracking.conventions import RUN_STATES, end_figures, flat
+from cnn.tracking.conventions import RUN_STATES, diagnosis_tags, end_figures, flat
 from cnn.tracking.tracker import Run, RunState, Tracker
 
 log = logging.getLogger(__name__)
+
+Diagnose = Callable[[Outcome, Mapping[str, Any]], Mapping[str, Any]]
+"""From a run's outcome and its recipe to a document with, at least, `verdict` and `sentence`."""
 
 
 def run_key(study: str, job: JobId) -> str:
@@ -27,11 +32,18 @@ def outcome_figures(outcome: Outcome) -> dict[str, float]:
     return end_figures(outcome.curve) | cost
 
 
+def verdict_counts(diagnose: Diagnose | None, outcomes: Iterable[Outcome]) -> dict[str, float]:
+    """How many runs have each verdict, as `diagnosed_<verdict>`."""
+    verdicts = Counter(str(diagnose(outcome, {})["verdict"]) for outcome in outcomes) if diagnose else Counter()
+    return {f"diagnosed_{verdict}": float(n) for verdict, n in sorted(verdicts.items())}
+
+
 class Logbook:
     """Writes a search into a tracker.
 
     Args:
         draw: Draws a curve's picture into a file.
+        diagnose: Says of each run what its curve shows; None: nothing is said.
         scratch: Folder for pictures on their way.
     """
 
@@ -43,9 +55,11 @@ class Logbook:
         *,
         draw: Callable[[Curve, Path, str], None],
         scratch: Path,
+        diagnose: Diagnose | None = None,
     ) -> None:
         self._tracker, self._study, self._tags = tracker, study, dict(tags)
-        self._draw, self._scratch = draw, scratch
+        self._draw, self._scratch, self._diagnose = draw, scratch, diagnose
+        self._recipes: dict[JobId, Mapping[str, Any]] = {}
         self._artist = ThreadPoolExecutor(1)  # a picture takes longer than an epoch may wait
         self._heard: SimpleQueue[JobId] = SimpleQueue()
 
@@ -60,6 +74,7 @@ class Logbook:
         name = f"trial {job.number}" if job.repeat == 0 else f"trial {job.number}, fresh seed {job.repeat}"
         tags = self._tags | {"role": role, "trial": str(job.number), "state": "running"}
         params = flat(recipe) | {"seed": seed}
+        self._recipes[job] = recipe
         self._start(Run(key=run_key(self._study, job), name=name, parent=self._study, params=params, tags=tags))
 
     def epoch(self, job: JobId, row: EpochRow) -> None:
@@ -70,9 +85,11 @@ class Logbook:
         """A job is over."""
         key = run_key(self._study, job)
         self._tracker.log_figures(key, outcome_figures(outcome))
-        self._tracker.set_tags(key, {"state": outcome.state.value, "reason": outcome.reason})
+        diagnosis = self._diagnosis(job, outcome)
+        tags = {"state": outcome.state.value, "reason": outcome.reason}
+        self._tracker.set_tags(key, tags | diagnosis_tags(diagnosis))
         self._tracker.end(key, RUN_STATES[outcome.state])
-        self._artist.submit(self._picture, job, outcome)
+        self._artist.submit(self._picture, job, outcome, diagnosis)
 
     def repeat(self, job: JobId, recipe: Mapping[str, Any], seed: int, outcome: Outcome) -> None:
         """Say all of a job that is over once more, for a tracker that may have missed its end."""
@@ -95,7 +112,7 @@ class Logbook:
 
     def close(self, winner: Standing, figures: Mapping[str, float], files: list[Path]) -> None:
         """The search has a winner."""
-        best = {"winner_mean_accuracy": winner.mean, "winner_spread": winner.spread, "winner_first_score": winner.score}
+        best = {"winner_mean_score": winner.mean, "winner_spread": winner.spread, "winner_first_score": winner.score}
         self._tracker.log_figures(self._study, {**best, **figures})
         self._tracker.set_tags(self._study, {"state": "completed", "winner": str(winner.row.id.number)})
         for path in files:
@@ -114,9 +131,20 @@ class Logbook:
         self._tracker.start(run)
         self._tracker.set_tags(run.key, {"state": "running"})  # one that goes on still has the tag of its interruption
 
-    def _picture(self, job: JobId, outcome: Outcome) -> None:
-        picture = self._scratch / "curve.png"
+    def _diagnosis(self, job: JobId, outcome: Outcome) -> Mapping[str, Any]:
+        recipe = self._recipes.pop(job, {})
         try:
+            return self._diagnose(outcome, recipe) if self._diagnose else {}
+        except Exception:  # nor is a verdict
+            log.exception("no diagnosis of trial %s", job)
+            return {}
+
+    def _picture(self, job: JobId, outcome: Outcome, diagnosis: Mapping[str, Any]) -> None:
+        picture, said = self._scratch / "curve.png", self._scratch / "diagnosis.json"
+        try:
+            if diagnosis:
+                write_json(said, diagnosis)
+                self._tracker.log_file(run_key(self._study, job), said)
             if outcome.curve:
                 self._draw(outcome.curve, picture, f"{self._study}, trial {job}: {outcome.state.value}")
                 self._tracker.log_file(run_key(self._study, job), picture)

@@ -1,13 +1,14 @@
 """What a search is put together from; `cnn.wiring` chooses, the step and the tests use."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnn.records import Curve
+from cnn.records import Curve, Head
 from cnn.search.engines.searcher import Searcher
 from cnn.search.executors.executor import Executor
+from cnn.search.logbook import Diagnose
 from cnn.search.space import Space
 from cnn.search.study import Study
 from cnn.tracking.tracker import Tracker
@@ -23,7 +24,9 @@ class SearchParts:
         executor: Makes the executor for a study and the folder of the prepared arrays.
         n_workers: Jobs the executor runs at once.
         draw: Draws a curve's picture: curve, file, title.
+        diagnose: Makes what diagnoses runs: from the classes, the number of clean training and of validation images.
         sampler: Logs what the machine does to a run while the search lasts.
+        sheets: Draws and logs what augmentation makes of the training images while the search lasts.
     """
 
     tracker: Tracker
@@ -32,3 +35,5 @@ class SearchParts:
     n_workers: int
     draw: Callable[[Curve, Path, str], None]
     sampler: Callable[[str], AbstractContextManager[object]]
+    diagnose: Callable[[Head, int, int], Diagnose] | None = None
+    sheets: Callable[[Study, Path], AbstractContextManager[object]] = lambda study, data: nullcontext()

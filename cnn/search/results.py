@@ -62,7 +62,7 @@ def _figures(winner: Standing) -> Mapping[str, Any]:
     gap = best_row(outcome.curve).gap_accuracy if outcome and outcome.curve else None
     return {
         "winner": winner.row.id.number,
-        "winner_mean_accuracy": winner.mean,
+        "winner_mean_score": winner.mean,
         "winner_spread": winner.spread,
         "winner_gap": gap,
     }
@@ -72,7 +72,7 @@ def _leaderboard(rows: Sequence[LedgerRow]) -> str:
     names = sorted({name for row in rows for name in row.proposal.values})
     text = StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["run", "state", "val_accuracy", "gap_accuracy", "best_epoch", "epochs", *names])
+    table.writerow(["run", "state", "val_score", "val_accuracy", "gap_accuracy", "best_epoch", "epochs", *names])
     for row in sorted((row for row in rows if row.outcome), key=_rank):
         table.writerow([*_standing(row), *(row.proposal.values.get(name, "") for name in names)])
     return text.getvalue()
@@ -82,7 +82,7 @@ def _standing(row: LedgerRow) -> list[object]:
     assert row.outcome is not None
     curve = row.outcome.curve
     best = best_row(curve) if curve else None
-    figures = ["", "", ""] if best is None else [best.val_accuracy, best.gap_accuracy, best.epoch + 1]
+    figures = [best.val_score, best.val_accuracy, best.gap_accuracy, best.epoch + 1] if best else [""] * 4
     return [row.id, row.outcome.state.value, *figures, len(curve)]
 
 

@@ -80,7 +80,7 @@ class Screen:
         if outcome.curve:
             best = best_row(outcome.curve)
             line.append(
-                f"  accuracy {best.val_accuracy:.4f}  gap {best.gap_accuracy:+.4f}"
+                f"{_score(best)}  accuracy {best.val_accuracy:.4f}  gap {best.gap_accuracy:+.4f}"
                 f"  best epoch {best.epoch + 1} of {len(outcome.curve)}"
             )
         line.append(f"  {outcome.cost.wall_s:.0f} s")
@@ -90,7 +90,7 @@ class Screen:
 
     def _table(self, progress: Progress) -> RenderableType:
         table = Table(title=self._title, title_justify="left", expand=False)
-        for heading in ("trial", "epoch", "val accuracy", "gap", "s / epoch"):
+        for heading in ("trial", "epoch", "val score", "gap", "s / epoch"):
             table.add_column(heading, justify="right")
         for job, curve in sorted(progress.running.items()):
             table.add_row(f"{job}", *self._cells(curve))
@@ -101,10 +101,15 @@ class Screen:
             return f"0 / {self._epochs}", "", "", ""
         last: EpochRow = curve[-1]
         epoch = f"{last.epoch + 1} / {self._epochs}"
-        return epoch, f"{last.val_accuracy:.4f}", f"{last.gap_accuracy:+.4f}", f"{last.seconds:.1f}"
+        return epoch, f"{last.val_score:.4f}", f"{last.gap_accuracy:+.4f}", f"{last.seconds:.1f}"
 
 
 _COLOURS = {TrialState.COMPLETED: "green", TrialState.PRUNED: "yellow", TrialState.FAILED: "red"}
+
+
+def _score(row: EpochRow) -> str:
+    """The score, where it is not the accuracy that is shown anyway."""
+    return "" if row.val_score == row.val_accuracy else f"  score {row.val_score:.4f}"
 
 
 def _summary(progress: Progress) -> str:
@@ -113,7 +118,7 @@ def _summary(progress: Progress) -> str:
     best = progress.best()
     if best is not None:
         row = best_row(best.curve)
-        parts.append(f"best {row.val_accuracy:.4f} (trial {best.number}, gap {row.gap_accuracy:+.4f})")
+        parts.append(f"best {row.val_score:.4f} (trial {best.number}, gap {row.gap_accuracy:+.4f})")
     if progress.trials_left is not None:
         parts.append(f"{progress.trials_left} trials left")
     if progress.left_s is not None:

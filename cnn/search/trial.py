@@ -8,7 +8,7 @@ from cnn.config.reading import validated
 from cnn.config.recipe import Recipe
 from cnn.data.store import Split, open_training, read_prepared
 from cnn.errors import StorageError, UserError
-from cnn.records import Cost, EpochRow, Head, Outcome, TrialState
+from cnn.records import Cost, EpochRow, Outcome, TrialState
 from cnn.search.job import EpochDone, Job, JobEnded, WorkerSetup
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class Trainer:
         from cnn.data.splits import stratified_subset
 
         prepared = read_prepared(setup.data)
-        self._head = Head(class_names=prepared.class_names)
+        self._head = prepared.head
         self._train, self._validation = open_training(prepared)
         if setup.train_limit is not None and setup.train_limit < len(self._train.labels):
             kept = stratified_subset(self._train.labels, setup.train_limit, setup.seed)

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 from cnn.config.environment import Environment
 from cnn.config.outputs import EVALUATED, PREPARED, TRAINED
 from cnn.config.params import Params
+from cnn.steps.train import read_curve
 
 if TYPE_CHECKING:
     from cnn.data.store import Prepared
     from cnn.evaluation.metrics import Metrics
     from cnn.evaluation.predictions import Predictions
+    from cnn.records import Task
     from cnn.tracking.tracker import Tracker
 
 
@@ -28,7 +30,8 @@ def evaluate(
     Args:
         data: Folder of the prepared arrays, whose test images are opened.
         trained: What the train step wrote.
-        out: Takes `metrics.json`, `evaluate.json`, `per_class.csv`, `confusion.csv`, their pictures, `predictions.npz`.
+        out: Takes `metrics.json`, `evaluate.json`, `per_class.csv`, `confusion.csv`, their pictures, `predictions.npz`,
+            and `report.html`, which shows it all.
 
     Raises:
         IntegrityError: The model or the test images are missing, damaged, or do not belong together.
@@ -36,53 +39,77 @@ def evaluate(
     """
     import rich
 
-    from cnn.data.store import read_prepared
-    from cnn.evaluation.metrics import multiclass_metrics
+    from cnn.data.store import open_test, read_prepared
+    from cnn.evaluation.metrics import metrics_of
     from cnn.evaluation.report import write_report
+    from cnn.reports.run import write_run_report
+    from cnn.reports.run_parts import RunFacts
     from cnn.runtime import configure_process
 
     prepared = read_prepared(data)
-    candidate = read_candidate(trained, prepared.data_hash)
+    candidate = read_candidate(trained, prepared)
     configure_process(threads=None)
     model = load_model(trained / "model.keras", candidate["model_sha256"])
 
-    predictions = predictions_on_test(model, prepared, batch_size=params.evaluate.batch_size)
-    metrics = multiclass_metrics(
-        predictions.labels, predictions.probs, prepared.class_names, confidence=params.evaluate.confidence
-    )
+    thresholds = tuple(candidate.get("thresholds", ()))
+    predictions = predictions_on_test(model, prepared, batch_size=params.evaluate.batch_size, thresholds=thresholds)
+    metrics = metrics_of(predictions, confidence=params.evaluate.confidence)
     facts = {"model_sha256": candidate["model_sha256"], "test_hash": prepared.test_hash}
     figures = {"gap_at_best": candidate["gap_at_best"]}
-    files = write_report(out, metrics, predictions, prepared.class_names, figures=figures, facts=facts)
+    files = write_report(out, metrics, predictions, figures=figures, facts=facts)
+    files += write_run_report(
+        out,
+        RunFacts(
+            prepared=prepared,
+            recipe=candidate["recipe"],
+            curve=read_curve(trained / "curves.csv"),
+            metrics=metrics,
+            predictions=predictions,
+            files=files,
+            images=open_test(prepared).images,
+            model=model,
+            confidence=params.evaluate.confidence,
+        ),
+    )
     tracker.log_figures(candidate["key"], {f"test_{name}": value for name, value in metrics.figures().items()})
     for path in files:
         tracker.log_file(candidate["key"], path, "test")
-    rich.print(f"test {summary(metrics, params.evaluate.confidence)}")
+    rich.print(f"test {summary(metrics, prepared.head.task, params.evaluate.confidence)}")
     return metrics
 
 
-def summary(metrics: "Metrics", confidence: float) -> str:
-    """The figures a person asks for first, in one line."""
+def summary(metrics: "Metrics", task: "Task", confidence: float) -> str:
+    """The figures a person asks for first, in one line: the task's own score before the rest."""
     interval = f"{metrics.accuracy_low:.4f} to {metrics.accuracy_high:.4f} at {100 * confidence:g} %"
     figures = f"accuracy {metrics.accuracy:.4f} ({interval}), loss {metrics.loss:.4f}, macro F1 {metrics.macro_f1:.4f}"
-    return f"{figures}, {metrics.n:,} images"
+    score = "" if task.score_name == "accuracy" else f"{task.score_words} {metrics.own[task.score_name]:.4f}, "
+    return f"{score}{figures}, {metrics.n:,} images"
 
 
-def read_candidate(trained: Path, data_hash: str) -> dict[str, Any]:
+def read_candidate(trained: Path, prepared: "Prepared") -> dict[str, Any]:
     """What the train step says about its model.
 
     Raises:
-        IntegrityError: It is missing or damaged, or was trained on other data than is prepared now.
+        IntegrityError: It is missing or damaged, or was trained on other data or for another task than is prepared now.
     """
     from cnn.durable import read_sealed
     from cnn.errors import IntegrityError
+    from cnn.records import head_from
 
     path = trained / "train.json"
     candidate = read_sealed(path, made_by="cnn train")
-    if candidate["data_hash"] != data_hash:
+    if candidate["data_hash"] != prepared.data_hash:
         raise IntegrityError(
             path,
             received=f"a model trained on data {candidate['data_hash'][:12]}…",
-            expected=f"the prepared data, {data_hash[:12]}…",
+            expected=f"the prepared data, {prepared.data_hash[:12]}…",
+            change="run cnn train again",
+        )
+    if "task" in candidate and head_from(candidate) != prepared.head:
+        raise IntegrityError(
+            path,
+            received=f"a {candidate['task']} model of {len(candidate['class_names'])} classes",
+            expected=f"one of the {prepared.head.task} task that is prepared, with the same classes and tree",
             change="run cnn train again",
         )
     return candidate
@@ -102,7 +129,9 @@ def load_model(path: Path, sha256: str) -> Any:
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
-def predictions_on_test(model: Any, prepared: "Prepared", *, batch_size: int) -> "Predictions":
+def predictions_on_test(
+    model: Any, prepared: "Prepared", *, batch_size: int, thresholds: tuple[float, ...] = ()
+) -> "Predictions":
     """What a model says about the test images: the only place where they are opened.
 
     Besides this step, only `promote` asks, for a champion that was tested on other images.
@@ -115,5 +144,10 @@ def predictions_on_test(model: Any, prepared: "Prepared", *, batch_size: int) ->
 
     test = open_test(prepared)
     return predict(
-        model.predict_on_batch, test.images, test.labels, batch_size=batch_size, class_names=prepared.class_names
+        model.predict_on_batch,
+        test.images,
+        test.labels,
+        batch_size=batch_size,
+        head=prepared.head,
+        thresholds=thresholds,
     )

@@ -7,7 +7,10 @@ from cnn.config.environment import Environment
 from cnn.config.params import Params
 
 if TYPE_CHECKING:
+    from cnn.config.preparing import PrepareParams
+    from cnn.data.arrays import DataSet
     from cnn.data.store import Prepared
+    from cnn.records import Head
 
 CARD_FILE = "data_card.json"
 
@@ -19,6 +22,7 @@ def prepare(params: Params, environment: Environment, folder: Path | None = None
         folder: Where the arrays go; None: `data/prepared`.
 
     Raises:
+        ConfigError: `prepare.tree` does not fit the classes.
         SourceError: No place has the images.
         DataError: They cannot be trained on.
         IntegrityError: They are not the images they should be.
@@ -29,21 +33,46 @@ def prepare(params: Params, environment: Environment, folder: Path | None = None
     from cnn.config.outputs import PREPARED
     from cnn.data.card import data_card
     from cnn.data.checks import check_classes, check_content
+    from cnn.data.cleaning import cleaned
+    from cnn.data.pictures import drop_pictures
     from cnn.data.screen import card_screen
     from cnn.data.sources import load_source
-    from cnn.data.splits import make_splits
     from cnn.data.store import write_prepared
     from cnn.durable import write_json
 
     folder = folder or PREPARED
-    data = load_source(params.prepare.source, params.prepare.path, environment.downloads)
-    splits = make_splits(data, params.prepare)
+    cache = environment.home / "cache"
+    clean = cleaned(load_source(params.prepare, environment.downloads, cache), params.prepare, folder)
+    data, splits = clean.data, clean.splits
+    head = head_of(params.prepare, data)
     check_classes(splits, data.class_names)
     for name, split in splits.items():
         check_content(split, name)
 
-    prepared = write_prepared(folder, data, splits)
-    card = data_card(data, splits, prepared.data_hash)
+    prepared = write_prepared(folder, data, splits, head)
+    card = data_card(data, splits, prepared.data_hash, clean.left_out)
     write_json(folder / CARD_FILE, card.document())
+    drop_pictures(cache)
     rich.print(card_screen(card, data.place))
     return prepared
+
+
+def head_of(params: "PrepareParams", data: "DataSet") -> "Head":
+    """What is to be told of these images.
+
+    Raises:
+        ConfigError: `prepare.tree` does not fit the classes.
+        DataError: The labels are of another kind than the task.
+    """
+    from cnn.config.tree import ancestors_of
+    from cnn.data.checks import check_form
+    from cnn.errors import DataError
+    from cnn.records import Head, Task
+
+    check_form(data.train, multilabel=params.task is Task.MULTILABEL)
+    if params.task is Task.BINARY and len(data.class_names) != 2:
+        received = f"{len(data.class_names)} classes with prepare.task binary"
+        change = "change the labels or prepare.task"
+        raise DataError("labels", received=received, expected="2 classes, the positive one last", change=change)
+    ancestors = () if params.tree is None else ancestors_of(params.tree, data.class_names)
+    return Head(class_names=data.class_names, task=params.task, ancestors=ancestors)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cnn.data.store import Prepared
     from cnn.evaluation.comparison import PairedTest
     from cnn.evaluation.predictions import Predictions
+    from cnn.records import Head
     from cnn.tracking.registry import Registry, Version
     from cnn.tracking.tracker import Tracker
 
@@ -99,7 +100,7 @@ def is_about(line: Mapping[str, Any], name: str, verdict: Verdict) -> bool:
 def judge(
     challenger: "Version", champion: "Version | None", registry: "Registry", params: Params, data: Path
 ) -> Verdict:
-    """Compare two versions by the images of the test set that only one of them gets right.
+    """Compare two versions by the images of the test set that only one of them answers entirely right.
 
     A champion that was tested on other images is measured anew on those of the challenger; what it was registered with
     stays as it is.
@@ -113,19 +114,32 @@ def judge(
         reason = f"the champion was registered by others, nothing is known of its test: {_WAY_OUT}"
         return verdict(promoted=False, reason=reason)
     alpha = params.promote.alpha
-    of_champion, anew = kept_predictions(champion, registry), False
+    of_champion, of_challenger = (kept_predictions(version, registry) for version in (champion, challenger))
+    if misfit := task_misfit(of_champion.head, of_challenger.head):
+        return verdict(promoted=False, reason=f"{misfit}: {_WAY_OUT}")
+    anew = False
     if champion.tags.get("test_hash") != challenger.tags.get("test_hash"):
         prepared, model, anew = _present_data(data, challenger), _loaded(champion, registry), True
         if misfit := misfit_of(model, of_champion.class_names, prepared):
             return verdict(promoted=False, reason=f"{misfit}: {_WAY_OUT}")
-        of_champion = predictions_on_test(model, prepared, batch_size=params.evaluate.batch_size)
-    test = mcnemar(kept_predictions(challenger, registry).correct, of_champion.correct)
+        size, thresholds = params.evaluate.batch_size, of_champion.thresholds
+        of_champion = predictions_on_test(model, prepared, batch_size=size, thresholds=thresholds)
+    test = mcnemar(of_challenger.correct, of_champion.correct)
     promoted = test.difference > 0 and test.p_value < alpha
     reason = reason_of(test, alpha)
     if anew:
         reason = f"the champion was measured anew on the present test images: {reason}"
         reason += "" if promoted else f"; if it was trained on some of them, {_WAY_OUT}"
     return verdict(promoted=promoted, reason=reason, figures=figures_of(test))
+
+
+def task_misfit(champion: "Head", challenger: "Head") -> str:
+    """Why two versions cannot be compared whatever the images, in words; empty when they can."""
+    if champion.task is not challenger.task:
+        return f"the champion is a {champion.task} model, the challenger a {challenger.task} one"
+    if champion.ancestors != challenger.ancestors:
+        return "the champion's classes stand in another tree than the challenger's"
+    return ""
 
 
 def misfit_of(model: Any, class_names: Sequence[str], prepared: "Prepared") -> str:

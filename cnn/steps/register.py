@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cnn.tracking.tracker import ReadableTracker, Run
 
 _DELIVERY_S = 120.0
+_MOST_THRESHOLDS = 100  # as a tag, which holds some thousand characters
 
 
 def register(
@@ -62,8 +63,8 @@ def register(
         lineage=lineage | {"test_hash": metrics["test_hash"]},
         metrics=figures,
         params={name: str(value) for name, value in recipe.items()},
-        tags=figure_tags(figures),
-        files=(evaluated / "predictions.npz",),
+        tags=figure_tags(figures) | task_tags(facts) | image_tags(params),
+        files=(evaluated / "predictions.npz", trained / "train.json"),
     )
     version = registry.register(params.register_.name, candidate)
     registry.set_alias(version, CHALLENGER)
@@ -110,9 +111,26 @@ def _make_sure_of_run(tracker: "ReadableTracker", environment: Environment, run:
 
 def version_figures(facts: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, float]:
     """What training and test say about the model, by the names of the tracker."""
-    validation = {name: float(facts[name]) for name in ("best_val_accuracy", "gap_at_best")}
+    names = ("best_val_accuracy", "best_val_score", "gap_at_best")
+    validation = {name: float(facts[name]) for name in names if name in facts}
     test = {name: value for name, value in metrics.items() if isinstance(value, int | float) and name not in validation}
     return validation | {f"test_{name}": float(value) for name, value in test.items()}
+
+
+def task_tags(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The task, and the thresholds where there are few; all of them stand in the kept `train.json`."""
+    thresholds = facts.get("thresholds", [])
+    return {"task": facts.get("task", "multiclass")} | (
+        {"thresholds": ", ".join(f"{value:.6g}" for value in thresholds)}
+        if 0 < len(thresholds) <= _MOST_THRESHOLDS
+        else {}
+    )
+
+
+def image_tags(params: Params) -> dict[str, str]:
+    """How the images were brought to one size: `cnn predict` does the same to new ones."""
+    images = params.prepare.images
+    return {"images.resize": images.resize, "images.background": str(images.background)}
 
 
 def figure_tags(figures: Mapping[str, float]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from cnn.config.outputs import SEARCHED
 from cnn.config.params import Params, SearchParams
 from cnn.config.reading import digest, read_recipe
 from cnn.errors import SpaceError
-from cnn.records import Scalar
+from cnn.records import Head, Scalar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +36,7 @@ def search(
 
     Args:
         data: Folder of the prepared arrays; the test images in it are not opened.
-        out: Takes `winner.yaml`, `leaderboard.csv` and `search.json`.
+        out: Takes `winner.yaml`, `leaderboard.csv`, `search.json` and `study.html`, which tells what was found.
 
     Raises:
         SpaceError: The space or the engine cannot work, or no trial brought a model.
@@ -44,9 +44,11 @@ def search(
     """
     from cnn.data.store import open_training, read_prepared
     from cnn.lineage import read_lineage
+    from cnn.reports.study import write_study_report
+    from cnn.reports.study_facts import StudyFacts
     from cnn.search.budget import Budget
     from cnn.search.coordinator import Coordinator
-    from cnn.search.logbook import Logbook
+    from cnn.search.logbook import Logbook, verdict_counts
     from cnn.search.results import totals, write_results
     from cnn.search.screen import Screen
     from cnn.search.space import Space
@@ -54,11 +56,11 @@ def search(
     from cnn.tracking.conventions import flat, lineage_tags
 
     prepared = read_prepared(data)
-    open_training(prepared)  # a flipped byte is refused here, not by one worker after the other
+    training, validation = open_training(prepared)  # a flipped byte is refused here, not by one worker after the other
     base = read_recipe(params.search.recipe)
     space = Space(params.search.space)
     space.check(base)
-    identity = study_digest(params.search, base.model_dump(mode="json"), prepared.data_hash)
+    identity = study_digest(params.search, base.model_dump(mode="json"), prepared.data_hash, prepared.head)
     lineage = read_lineage(prepared.data_hash, identity, night=environment.night)
     engine = engine_name(params.search)
 
@@ -66,7 +68,9 @@ def search(
         console.print(f"study {study.name} {'goes on' if study.resumed else 'begins'}: {engine}", highlight=False)
         searcher = parts.searcher(space, study.name)
         tags = lineage_tags(lineage) | {"study": study.name, "engine": engine, "source": params.prepare.source}
-        logbook = Logbook(parts.tracker, study.name, tags, draw=parts.draw, scratch=study.folder)
+        n_clean = min(len(training), params.search.train_limit or len(training), len(validation))
+        diagnose = parts.diagnose(prepared.head, n_clean, len(validation)) if parts.diagnose else None
+        logbook = Logbook(parts.tracker, study.name, tags, draw=parts.draw, scratch=study.folder, diagnose=diagnose)
         logbook.open(flat(params.search.model_dump(mode="json", exclude={"space"})) | _space_params(params.search))
         budget = Budget(
             params.search.budget,
@@ -75,6 +79,7 @@ def search(
             elapsed_s=float(study.ledger.read("elapsed_s", "0")),
         )
         with (
+            parts.sheets(study, data),
             closing(parts.executor(study, data)) as executor,
             parts.sampler(study.name),
             Screen(console, study.name, params.search.budget.epochs) as screen,
@@ -97,17 +102,30 @@ def search(
                     raise
         rows = study.ledger.rows()
         files = write_results(out, winner, coordinator.recipe(winner.row), rows, engine=engine)
-        logbook.close(winner, totals(rows), files)
+        facts = StudyFacts(
+            name=study.name,
+            source=prepared.source,
+            head=prepared.head,
+            engine=engine,
+            params=params.search,
+            rows=rows,
+            n_train=min(len(training), params.search.train_limit or len(training)),
+            n_val=len(validation),
+        )
+        files.append(write_study_report(out / "study.html", facts))
+        counts = verdict_counts(diagnose, (row.outcome for row in rows if row.outcome and row.id.repeat == 0))
+        logbook.close(winner, totals(rows) | counts, files)
         parts.tracker.flush(_DELIVERY_S)
         study.finish()  # the very last: until then, a start after a kill goes on with this study
     return winner
 
 
-def study_digest(params: SearchParams, base: Mapping[str, Any], data_hash: str) -> str:
+def study_digest(params: SearchParams, base: Mapping[str, Any], data_hash: str, head: Head) -> str:
     """Of what decides which trials a search tries and how they come out; its budget, apart from epochs, does not."""
-    free = {"budget", "workers", "executor", "trials_per_worker", "worker_memory_mb", "experiment", "recipe"}
+    free = {"budget", "workers", "executor", "trials_per_worker", "worker_memory_mb", "contact_sheet"}
+    free |= {"experiment", "recipe"}
     settings = params.model_dump(mode="json", exclude=free)
-    return digest(settings, params.budget.epochs, base, data_hash)
+    return digest(settings, params.budget.epochs, base, data_hash, head.document())
 
 
 def engine_name(params: SearchParams) -> str:

@@ -56,7 +56,7 @@ def train(
     from cnn.training.checkpoint import discard, discard_abandoned
     from cnn.training.saving import write_model
 
-    identity = digest(recipe, params.train.seed, prepared.data_hash)
+    identity = digest(recipe, params.train.seed, prepared.data_hash, prepared.head.document())
     checkpoints = environment.home / "training" / identity
     run = _run(recipe, params, environment, prepared, identity)
 
@@ -67,7 +67,7 @@ def train(
         write_model(out / "model.keras", fitted.model)
         document = _document(fitted, recipe, prepared, run.key, out / "model.keras")
         _write_outputs(out, fitted.curve, document, run.name)
-        _finish(tracker, run.key, fitted, out)
+        _finish(tracker, run.key, fitted, out, document["diagnosis"])
         discard(checkpoints)
     return document
 
@@ -132,7 +132,8 @@ def _fit_logged(
     import rich
 
     from cnn.data.store import open_training
-    from cnn.records import EpochRow, Head
+    from cnn.evaluation.contact_sheet import drawn_here
+    from cnn.records import EpochRow
     from cnn.tracking.tracker import RunState
     from cnn.training.fit import fit
 
@@ -142,8 +143,11 @@ def _fit_logged(
         return False
 
     training, validation = open_training(prepared)
-    head = Head(class_names=prepared.class_names)
+    head = prepared.head
     tracker.start(run)
+    picture = checkpoints / "augmentation.png"
+    for sheet in drawn_here(training, head.class_names, recipe.augment, picture, title=run.name, seed=seed):
+        tracker.log_file(run.key, sheet)
     try:
         fitted = fit(recipe, training, validation, head=head, seed=seed, checkpoint=checkpoints, on_epoch=on_epoch)
         _check_trained(fitted)
@@ -155,8 +159,9 @@ def _fit_logged(
 
 
 def _line(row: Any, epochs: int) -> str:
+    score = "" if row.val_score == row.val_accuracy else f"score {row.val_score:.4f}, "
     return (
-        f"epoch {row.epoch + 1}/{epochs}: validation accuracy {row.val_accuracy:.4f}, "
+        f"epoch {row.epoch + 1}/{epochs}: {score}validation accuracy {row.val_accuracy:.4f}, "
         f"gap {row.gap_accuracy:+.4f}, {row.seconds:.1f} s"
     )
 
@@ -181,14 +186,41 @@ def _document(fitted: "Fitted", recipe: "Recipe", prepared: "Prepared", key: str
         "data_hash": prepared.data_hash,
         "best_epoch": best.epoch + 1,
         "n_epochs": len(fitted.curve),
+        "best_val_score": best.val_score,
         "best_val_accuracy": best.val_accuracy,
         "val_loss": best.val_loss,
         "gap_at_best": best.gap_accuracy,
         "reason": fitted.reason,
-        "class_names": list(prepared.class_names),
+        **prepared.head.document(),
+        "thresholds": _thresholds(fitted.model, prepared),
         "image_shape": list(prepared.image_shape),
         "recipe": recipe.model_dump(mode="json"),
+        "diagnosis": _diagnosis(fitted, recipe, prepared),
     }
+
+
+def _diagnosis(fitted: "Fitted", recipe: "Recipe", prepared: "Prepared") -> dict[str, Any]:
+    """What the candidate's curve shows, and the sizes that this rests on."""
+    from cnn.diagnosis.diagnose import diagnose
+    from cnn.diagnosis.reading import Sizes
+
+    n_val, head = prepared.n_images["validation"], prepared.head
+    n_clean = min(prepared.n_images["train"], n_val)  # as the fit draws its clean sample
+    sizes = Sizes(n_clean=n_clean, n_val=n_val, n_classes=head.n_classes, task=head.task)
+    return diagnose(fitted.curve, sizes, reason=fitted.reason, recipe=recipe.model_dump(mode="json")).document()
+
+
+def _thresholds(model: Any, prepared: "Prepared") -> list[float]:
+    """From which probabilities on labels are predicted, chosen on the validation images; empty where none is needed."""
+    from cnn.data.store import open_training
+    from cnn.records import Task
+    from cnn.training.scoring import probabilities
+    from cnn.training.thresholds import chosen_thresholds
+
+    if prepared.head.task not in (Task.BINARY, Task.MULTILABEL):
+        return []
+    _, validation = open_training(prepared)
+    return list(chosen_thresholds(validation.labels, probabilities(model, validation.images), prepared.head.task))
 
 
 def _write_outputs(out: Path, curve: "Curve", document: Mapping[str, Any], title: str) -> None:
@@ -210,11 +242,37 @@ def curve_table(curve: "Curve") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _finish(tracker: "Tracker", key: str, fitted: "Fitted", out: Path) -> None:
-    from cnn.tracking.conventions import RUN_STATES, end_figures
+def read_curve(path: Path) -> "Curve":
+    """A curve from its table; its `seconds`, which the table does not have, are 0.
 
+    Raises:
+        IntegrityError: The table is missing or damaged.
+    """
+    import csv
+
+    from cnn.errors import IntegrityError
+    from cnn.records import EpochRow
+
+    try:
+        lines = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+        names = EpochRow.__dataclass_fields__.keys() - {"epoch", "seconds"}
+        figures = [{name: float(line[name]) for name in names} for line in lines]
+        return tuple(EpochRow(epoch=epoch, seconds=0.0, **row) for epoch, row in enumerate(figures))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        received = "none" if isinstance(error, FileNotFoundError) else f"{type(error).__name__} while reading it"
+        expected, change = "a learning curve as it was written", "run cnn train again"
+        raise IntegrityError(path, received=received, expected=expected, change=change) from error
+
+
+def _finish(tracker: "Tracker", key: str, fitted: "Fitted", out: Path, diagnosis: Mapping[str, Any]) -> None:
+    import rich
+
+    from cnn.tracking.conventions import RUN_STATES, diagnosis_tags, end_figures
+
+    rich.get_console().print(diagnosis["sentence"], highlight=False, markup=False, soft_wrap=True)
     tracker.log_figures(key, end_figures(fitted.curve))
-    tracker.set_tags(key, {"state": fitted.state.value, "reason": fitted.reason})
+    tags = {"state": fitted.state.value, "reason": fitted.reason}
+    tracker.set_tags(key, tags | diagnosis_tags(diagnosis))
     for name in ("curves.csv", "curve.png", "train.json"):
         tracker.log_file(key, out / name)
     tracker.end(key, RUN_STATES[fitted.state])

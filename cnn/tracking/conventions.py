@@ -38,13 +38,20 @@ def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Scalar]:
     return values
 
 
+def diagnosis_tags(diagnosis: Mapping[str, Any]) -> dict[str, str]:
+    """`diagnosis`, the verdict as one word to filter by, and `diagnosis_sentence`; none of an empty document."""
+    names = {"diagnosis": "verdict", "diagnosis_sentence": "sentence"}
+    return {tag: str(diagnosis[name]) for tag, name in names.items() if name in diagnosis}
+
+
 def end_figures(curve: Curve) -> dict[str, float]:
-    """`best_epoch` (from 1), `best_val_accuracy` and `gap_at_best` of a curve; empty for an empty one."""
+    """`best_epoch` (from 1) with its `best_val_score`, `best_val_accuracy`, `gap_at_best`; empty for an empty curve."""
     if not curve:
         return {}
     best = best_row(curve)
     return {
         "best_epoch": float(best.epoch + 1),
+        "best_val_score": best.val_score,
         "best_val_accuracy": best.val_accuracy,
         "gap_at_best": best.gap_accuracy,
     }

@@ -19,7 +19,7 @@ from cnn.tracking.spool import Event, Kind, Spool
 
 _log = logging.getLogger(__name__)
 
-_WINDOW = 400  # events looked at together; ten figures an epoch keep a batch under MLflow's 1,000 metrics
+_WINDOW = 400  # events looked at together; eleven figures an epoch keep a batch under MLflow's 1,000 metrics
 _POLL_S = 0.5  # another process may have said something
 _GATHER_S = 2.0  # fewer and larger batches: a delivery takes processor time from the trials
 _LONGEST_WAIT_S = 30.0

@@ -46,7 +46,7 @@ class LoggedRun:
         params: As text, the way trackers keep them.
         tags: Ours; none of the tracker's own.
         figures: The latest value of each figure.
-        epochs: The ten figures of each epoch, in the order of epochs.
+        epochs: The eleven figures of each epoch, in the order of epochs.
         state: None while it runs.
         files: Paths of its artifacts, sorted.
     """
@@ -90,7 +90,7 @@ class Tracker(Protocol):
         ...
 
     def log_epoch(self, key: str, row: EpochRow) -> None:
-        """The ten figures of an epoch, at step `row.epoch`."""
+        """The eleven figures of an epoch, at step `row.epoch`."""
         ...
 
     def log_figures(self, key: str, figures: Mapping[str, float], *, step: int = 0) -> None:

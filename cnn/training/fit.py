@@ -107,15 +107,21 @@ class _Run:
 
     def __init__(self, recipe: Recipe, train: Split, validation: Split, *, head: Head, seed: int) -> None:
         self.identity = digest(
-            recipe, seed, head.class_names, _fingerprint(train), _fingerprint(validation), keras.__version__
+            recipe, seed, head.document(), _fingerprint(train), _fingerprint(validation), keras.__version__
         )
         self.curve: Curve = ()
         self.diverged = False
-        self._recipe = recipe
+        self._recipe, self._head = recipe, head
         self._validation = validation
         self._clean = clean_sample(train, len(validation))
         self._pipeline = TrainingPipeline(
-            train.images, train.labels, batch_size=recipe.training.batch_size, augment=recipe.augment, seed=seed
+            train.images,
+            train.labels,
+            batch_size=recipe.training.batch_size,
+            augment=recipe.augment,
+            seed=seed,
+            n_classes=head.n_classes,
+            class_balance=recipe.training.class_balance,
         )
         self._schedule = Schedule(recipe.optimizer, recipe.training.epochs * self._pipeline.steps)
         _, height, width, channels = train.images.shape
@@ -132,7 +138,7 @@ class _Run:
         epoch = len(self.curve)
         # The order is the pipeline's own; Keras must not be asked for another.
         logs = self._model.fit(self._pipeline.epoch(epoch), epochs=1, shuffle=False, verbose=0).history
-        clean, held_out = score(self._model, self._clean), score(self._model, self._validation)
+        clean, held_out = (score(self._model, split, self._head) for split in (self._clean, self._validation))
         row = EpochRow(
             epoch=epoch,
             train_loss=logs["cross_entropy"][0],
@@ -141,6 +147,7 @@ class _Run:
             clean_train_accuracy=clean.accuracy,
             val_loss=held_out.loss,
             val_accuracy=held_out.accuracy,
+            val_score=held_out.score,
             learning_rate=self._schedule.rate((epoch + 1) * self._pipeline.steps - 1),
             seconds=time.perf_counter() - started,
         )

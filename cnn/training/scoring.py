@@ -1,4 +1,4 @@
-"""Loss and accuracy in inference mode, as they stand in a learning curve."""
+"""Loss, accuracy and score in inference mode, as they stand in a learning curve."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from cnn.data.arrays import Images, Labels, Split
-from cnn.training.cross_entropy import cross_entropy
+from cnn.data.arrays import Images, Split
+from cnn.records import Head
+from cnn.training import answers
+from cnn.training.cross_entropy import loss
 
 Probs = npt.NDArray[np.float32]
 
@@ -16,16 +18,24 @@ _BATCH = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """Mean cross-entropy in nats, and the fraction of right answers in [0, 1]."""
+    """The task's loss in nats, the fraction of images answered entirely right, and the task's own score.
+
+    Where there are thresholds they are 0.5 here: better ones are chosen once, after training.
+    """
 
     loss: float
     accuracy: float
+    score: float
 
 
-def score(model: keras.Model, split: Split) -> Score:
+def score(model: keras.Model, split: Split, head: Head) -> Score:
     """How a model answers images as they are: no dropout, no augmentation, no label smoothing."""
     probs = probabilities(model, split.images)
-    return Score(loss=cross_entropy(split.labels, probs), accuracy=accuracy(split.labels, probs))
+    return Score(
+        loss=loss(split.labels, probs, head),
+        accuracy=float(answers.right(split.labels, probs, head.task).mean()),
+        score=answers.score(split.labels, probs, head),
+    )
 
 
 def probabilities(model: keras.Model, images: Images) -> Probs:
@@ -39,11 +49,6 @@ def probabilities(model: keras.Model, images: Images) -> Probs:
     batches = (images[start : start + size] for start in range(0, len(images), size))
     answers = [model.predict_on_batch(_filled(batch, size))[: len(batch)] for batch in batches]
     return np.concatenate(answers)
-
-
-def accuracy(labels: Labels, probs: Probs) -> float:
-    """The fraction of labels that have the largest probability of their row."""
-    return float((probs.argmax(axis=1) == labels).mean())
 
 
 def _filled(batch: Images, size: int) -> Images:

@@ -90,6 +90,17 @@ def test_a_test_set_must_match_the_training_set(tmp_path):
     assert "label 4 of image 0" in of_npz(tmp_path, **own, x_test=IMAGES, y_test=LABELS + 4)
 
 
+def test_several_labels_an_image_belong_to_their_task(tmp_path):
+    several = np.eye(4, dtype=np.uint8)[LABELS]
+    # Columns of 0 and 1 without the task, and the task without them; a test set of the other kind.
+    assert "received labels of shape (40, 4)" in of_npz(tmp_path, images=IMAGES, labels=several)
+    np.savez(tmp_path / "own.npz", images=IMAGES, labels=LABELS)
+    line = refused(tmp_path, DataError, source="npz", path=str(tmp_path / "own.npz"), task="multilabel")
+    assert "expected (n, k) of 0 and 1 with prepare.task multilabel" in line
+    given = {"x_train": IMAGES, "y_train": several, "x_test": IMAGES, "y_test": LABELS}
+    assert "y_test: received shape (40,); expected labels like those of y_train" in of_npz(tmp_path, **given)
+
+
 @pytest.mark.parametrize("content", [b"no npz at all", b"\x89PNG\r\n", b""])
 def test_a_file_that_is_no_npz(tmp_path, content):
     (tmp_path / "own.npz").write_bytes(content)

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cnn.records import Head
 from cnn.runtime import configure_process
 
 _images = {}
@@ -56,7 +55,7 @@ def _begin(ready, threads, data, train_limit):
     images, validation = open_training(prepared)
     if train_limit < len(images):
         images = images.part(stratified_subset(images.labels, train_limit, 0))
-    _images.update(train=images, validation=validation, head=Head(class_names=prepared.class_names))
+    _images.update(train=images, validation=validation, head=prepared.head)
     ready.wait()
 
 

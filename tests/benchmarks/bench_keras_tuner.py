@@ -114,12 +114,11 @@ def _keras_tuner(data, n_trials, n_images, root):
     from cnn.data.splits import stratified_subset
     from cnn.data.store import open_training, read_prepared
     from cnn.models.build import build_model
-    from cnn.records import Head
 
     prepared = read_prepared(data)
     train, validation = open_training(prepared)
     train = train.part(stratified_subset(train.labels, n_images, 0))
-    head, base = Head(class_names=prepared.class_names), _base()
+    head, base = prepared.head, _base()
 
     def build(hp):
         values = {

@@ -39,6 +39,7 @@ SEARCH = {
     "finalists": 2,
     "finalist_seeds": 1,
     "workers": 2,
+    "contact_sheet": False,  # a process of its own that loads TensorFlow: one test of its own asks for it
 }
 
 

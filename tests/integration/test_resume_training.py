@@ -16,8 +16,25 @@ pytestmark = pytest.mark.slow
 EPOCHS = 5
 MODEL = {"blocks": 2, "filters": 8, "batch_norm": "before_activation", "dropout": 0.3, "head_dropout": 0.3}
 RECIPES = {
-    "adam": {"name": "adam", "learning_rate": 0.01, "schedule": "one_cycle", "weight_decay": 0.01},
-    "sgd": {"name": "sgd", "learning_rate": 0.05, "schedule": "one_cycle", "warmup_fraction": 0.4},
+    "adam": {
+        "optimizer": {"name": "adam", "learning_rate": 0.01, "schedule": "one_cycle", "weight_decay": 0.01},
+        "training": {"class_balance": "sampling"},
+        "augment": {"flip": True, "shift": 0.1},
+    },
+    "sgd": {
+        "optimizer": {"name": "sgd", "learning_rate": 0.05, "schedule": "one_cycle", "warmup_fraction": 0.4},
+        "training": {"class_balance": "weights"},
+        "augment": {
+            "rotate": 15,
+            "zoom": 0.2,
+            "brightness": 0.1,
+            "contrast": 0.2,
+            "noise": 0.02,
+            "cutout": 0.3,
+            "mixup": 0.4,
+            "cutmix": 1.0,
+        },
+    },
 }
 
 
@@ -36,14 +53,9 @@ def main(optimizer, folder):
     images = rng.integers(0, 200, (400, 12, 12, 3)).astype(np.uint8)
     images[np.arange(400), labels * 3, :, 0] += 50
     train, validation = (Split(images=images[part], labels=labels[part]) for part in (slice(300), slice(300, None)))
-    recipe = Recipe.model_validate(
-        {
-            "model": MODEL,
-            "optimizer": RECIPES[optimizer],
-            "training": {"epochs": EPOCHS, "batch_size": 32},
-            "augment": {"flip": True, "shift": 0.1},
-        }
-    )
+    sections = RECIPES[optimizer]
+    training = {"epochs": EPOCHS, "batch_size": 32} | sections["training"]
+    recipe = Recipe.model_validate({"model": MODEL, **sections, "training": training})
     names = Head(class_names=("a", "b", "c", "d"))
 
     def on_epoch(row):

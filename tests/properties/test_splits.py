@@ -1,12 +1,15 @@
 """What holds of every stratified part, whatever the labels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnn.config.params import PrepareParams
+from cnn.config.preparing import PrepareParams
 from cnn.data.arrays import DataSet, Split
+from cnn.data.multilabel import label_stratified
 from cnn.data.splits import SPLITS, largest_remainder, make_splits, stratified_subset
 
 LABELS = st.lists(st.integers(0, 5), min_size=1, max_size=200).map(np.array)
@@ -106,3 +109,72 @@ def test_the_seed_decides_and_nothing_else():
 def test_every_machine_draws_the_same(seed, expected):
     # The drawn positions are known in advance, so that a NumPy or a machine that draws otherwise is noticed.
     assert stratified_subset(np.arange(18) % 3, 6, seed).tolist() == expected
+
+
+LABEL_SETS = (
+    st.integers(2, 6)
+    .flatmap(lambda k: st.lists(st.lists(st.integers(0, 1), min_size=k, max_size=k), min_size=2, max_size=120))
+    .map(lambda rows: np.array(rows, dtype=np.uint8))
+)
+
+
+@given(LABEL_SETS, st.data(), SEEDS)
+def test_a_part_of_images_with_several_labels_has_its_size(labels, data, seed):
+    n = data.draw(st.integers(1, len(labels)))
+    kept = stratified_subset(labels, n, seed)
+    # As many as asked for, ascending, none twice; and the same for the same seed.
+    assert len(kept) == n
+    assert (np.diff(kept) > 0).all()
+    assert (stratified_subset(labels, n, seed) == kept).all()
+
+
+@given(LABEL_SETS, st.floats(0.05, 0.5), SEEDS)
+def test_a_label_that_occurs_twice_is_in_both_parts(labels, fraction, seed):
+    out = label_stratified(labels, round(fraction * len(labels)), seed, cover=True)
+    rest = np.setdiff1d(np.arange(len(labels)), out)
+    # Every label there is can be validated, and every label that occurs alone at least twice can be trained.
+    assert (labels[out].any(axis=0) == labels.any(axis=0)).all()
+    alone = labels[labels.sum(axis=1) == 1].sum(axis=0)
+    assert labels[rest].any(axis=0)[alone >= 2].all()
+
+
+@given(st.integers(2, 8), st.integers(50, 400), SEEDS)
+def test_labels_keep_their_shares_better_than_by_chance(k, n_images, seed):
+    rng = np.random.default_rng(seed)
+    labels = (rng.random((n_images, k)) < rng.uniform(0.02, 0.5, k)).astype(np.uint8)
+    n = n_images // 5
+    shares = labels.sum(axis=0) * n / n_images
+
+    def error(kept):
+        return np.abs(labels[kept].sum(axis=0) - shares).max()
+
+    drawn = np.mean([error(rng.choice(n_images, n, replace=False)) for _ in range(20)])
+    ours = np.mean([error(stratified_subset(labels, n, other)) for other in range(20)])
+    # Over many seeds the label that is off most is off by less than in ordinary draws.
+    assert ours < drawn
+
+
+@given(st.lists(st.integers(0, 4), min_size=10, max_size=150).map(np.array), st.data(), SEEDS)
+def test_one_label_an_image_is_the_simple_case(labels, data, seed):
+    n = data.draw(st.integers(1, len(labels)))
+    kept = label_stratified(np.eye(5, dtype=np.uint8)[labels], n, seed)
+    # Written as columns, classes get their shares as well: none is a whole image away from it.
+    shares = np.bincount(labels, minlength=5) * n / len(labels)
+    assert np.abs(np.bincount(labels[kept], minlength=5) - shares).max() < 1
+
+
+@pytest.mark.parametrize(("seed", "expected"), [(0, [2, 3, 11, 13, 15, 17]), (1, [2, 5, 9, 12, 16, 18])])
+def test_every_machine_draws_the_same_of_several_labels(seed, expected):
+    labels = (np.arange(60).reshape(20, 3) * 7 % 5 < 2).astype(np.uint8)
+    # The drawn positions are known in advance, so that a NumPy or a machine that draws otherwise is noticed.
+    assert label_stratified(labels, 6, seed).tolist() == expected
+
+
+def test_own_validation_images_are_left_alone():
+    labels = np.arange(30) % 3
+    data = a_data_set(labels, np.array([0, 1, 2]))
+    own = replace(data, validation=data.train.part(np.arange(6)), train=data.train.part(np.arange(6, 30)))
+    splits = make_splits(own, PrepareParams(source="digits", validation_fraction=0.5))
+    # Nothing is held out of the training images when the source has a validation set.
+    assert numbers(splits["validation"]) == list(range(6))
+    assert numbers(splits["train"]) == list(range(6, 30))

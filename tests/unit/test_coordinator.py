@@ -1,5 +1,7 @@
 """The coordinator's decisions, over an executor whose trials are written down instead of trained."""
 
+import csv
+import json
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from cnn.search.engines.random import RandomSearcher
 from cnn.search.engines.searcher import Pause
 from cnn.search.job import EpochDone, JobEnded, JobId, JobLost
 from cnn.search.logbook import Logbook
+from cnn.search.results import write_results
 from cnn.search.screen import Screen
 from cnn.search.space import Space
 from cnn.search.study import open_study
@@ -50,9 +53,14 @@ class Run:
     stopped: bool = False
 
 
+def scripted_row(epoch, word):
+    accuracy, score = word if isinstance(word, tuple) else (word, word)
+    return epoch_row(epoch, accuracy, val_score=score)
+
+
 @dataclass
 class ScriptedExecutor:
-    """Executes scripts: an accuracy an epoch, `DIES` for the worker's death, `FAILS` for an exception.
+    """Executes scripts: an accuracy (or it and a score) an epoch, `DIES` for a worker's death, `FAILS` for an error.
 
     A job reports an epoch, waits for its answer, goes on; after its worker's death the epochs of its checkpoint are
     reported again. An epoch costs a second.
@@ -108,11 +116,11 @@ class ScriptedExecutor:
         if word is FAILS:
             return self._ended(run, TrialState.FAILED, "ValueError: no")
         run.reported, run.answered = run.reported + 1, False
-        return EpochDone(id=run.job.id, row=epoch_row(run.reported - 1, word), cost=self._cost(run))
+        return EpochDone(id=run.job.id, row=scripted_row(run.reported - 1, word), cost=self._cost(run))
 
     def _ended(self, run, state, reason):
         del self.runs[run.job.id]
-        curve = tuple(epoch_row(epoch, accuracy) for epoch, accuracy in enumerate(run.words[: run.reported]))
+        curve = tuple(scripted_row(epoch, word) for epoch, word in enumerate(run.words[: run.reported]))
         number = run.job.id.number
         return JobEnded(
             id=run.job.id,
@@ -130,6 +138,7 @@ class Listed:
     words: list
     told: list = field(default_factory=list)
     asked: int = 0
+    reported: list = field(default_factory=list)
 
     def restore(self, trials, state):
         pass
@@ -140,6 +149,7 @@ class Listed:
         return Proposal(number=number, values=word, epochs=EPOCHS) if isinstance(word, dict) else word
 
     def report(self, number, epoch, score):
+        self.reported.append((number, epoch, score))
         return False
 
     def tell(self, outcome):
@@ -473,3 +483,27 @@ def test_outcomes_the_tracker_has_not_heard_are_told_again(tmp_path):
         assert len(logged.epochs) == EPOCHS
         assert (logged.state, logged.tags["reason"]) == (RunState.FINISHED, "all epochs")
         assert all(row.told for row in search.study.ledger.rows())
+
+
+def test_a_search_goes_by_the_score_where_it_is_no_accuracy(tmp_path):
+    # The second trial is less accurate and has the better score, at an epoch that is not its most accurate one.
+    scripts = {JobId(0): [(0.9, 0.2), (0.8, 0.1)], JobId(1): [(0.5, 0.3), (0.4, 0.6)]}
+    searcher = Listed([{"model.filters": 8}, {"model.filters": 16}])
+    params = search_params(trials=2, finalists=1, seeds=0)
+    executor = ScriptedExecutor(scripts=scripts)
+    with started(tmp_path, params=params, searcher=searcher, executor=executor) as search:
+        winner = search.run()
+        # The engine hears of scores, the winner is the best of them.
+        assert searcher.reported == [(0, 0, 0.2), (0, 1, 0.1), (1, 0, 0.3), (1, 1, 0.6)]
+        assert (winner.row.id.number, winner.score) == (1, 0.6)
+        # The tracker has both figures of the best epoch.
+        figures = search.logged(JobId(1)).figures
+        assert (figures["best_epoch"], figures["best_val_score"], figures["best_val_accuracy"]) == (2, 0.6, 0.4)
+        write_results(tmp_path / "out", winner, Recipe(), search.study.ledger.rows(), engine="random")
+    lines = list(csv.DictReader((tmp_path / "out/leaderboard.csv").read_text().splitlines()))
+    # The leaderboard is in their order, and has the accuracies beside them.
+    assert [(line["run"], line["val_score"], line["val_accuracy"]) for line in lines] == [
+        ("1", "0.6", "0.4"),
+        ("0", "0.2", "0.9"),
+    ]
+    assert json.loads((tmp_path / "out/search.json").read_text())["winner_mean_score"] == 0.6

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from cnn.data.arrays import DataSet, Split
 from cnn.data.card import channel_moments, data_card
-from cnn.data.checks import check_classes, check_content, checked_images, checked_labels
+from cnn.data.checks import check_classes, check_content, check_form, checked_images, checked_labels
+from cnn.data.findings import Finding, Reason
 from cnn.data.screen import card_screen
 from cnn.errors import DataError
 
@@ -67,7 +68,9 @@ def test_labels_become_int64(dtype):
         (np.array(["a", "b", "c"]), "<U1"),
         (np.array([True, False, True]), "bool"),
         (np.array([0, 1]), r"shape \(2,\)"),
-        (np.eye(3, dtype=int), r"shape \(3, 3\)"),
+        (np.eye(3, dtype=int), r"shape \(3, 3\); expected \(3,\), one label an image, or \(3, 2\) of 0 and 1"),
+        (np.eye(3, dtype=int)[:, :2] * 2, r"int64 in 0 \.\. 2; expected 0 and 1"),
+        (np.eye(3)[:, :2], r"float64 in 0 \.\. 1; expected 0 and 1"),
         (np.array([0, -1, -2]), r"label -1 of image 1 \(and 1 more out of range\).*0 \.\. 1"),
         (np.array([0, 1, 2]), r"label 2 of image 2 \(and 0 more"),
         (np.array([0, 1, 2**64 - 1], np.uint64), "label 18446744073709551615 of image 2"),
@@ -77,6 +80,47 @@ def test_other_labels_are_refused(array, words):
     # Dtype, number and range; a label out of range is shown with its place.
     with pytest.raises(DataError, match=words):
         checked_labels(array, 3, ("a", "b"), "y")
+
+
+def test_several_labels_an_image_stay_columns():
+    for dtype in (np.int64, np.uint8, bool):
+        labels = checked_labels(np.array([[0, 1], [1, 1], [0, 0]], dtype), 3, ("a", "b"), "y")
+        # Bytes of 0 and 1, whatever the dtype; an image may show none.
+        assert labels.dtype == np.uint8
+        assert labels.tolist() == [[0, 1], [1, 1], [0, 0]]
+
+
+def test_the_form_of_the_labels_is_that_of_the_task():
+    one, several = a_split([0, 1]), a_split([[0, 1], [1, 0]])
+    check_form(one, multilabel=False)
+    check_form(several, multilabel=True)
+    # Either way round it is said what was found and what the task expects.
+    with pytest.raises(DataError, match=r"received labels of shape \(2, 2\).* change the labels or prepare\.task"):
+        check_form(several, multilabel=False)
+    with pytest.raises(DataError, match=r"received labels of shape \(2,\)"):
+        check_form(one, multilabel=True)
+
+
+def test_the_card_counts_every_label_an_image_shows():
+    train = a_split([[1, 0], [1, 1], [1, 0], [0, 0]], seed=1)
+    test = a_split([[1, 1], [0, 1]], seed=2)
+    test.images[1] = train.images[1]
+    card = a_card({"train": train, "test": test})
+    # An image counts for each of its labels, and one without any for none.
+    assert card.splits["train"].n_images_by_class == {"a": 3, "b": 1}
+    assert card.imbalance == 3.0
+    # The same image with other labels is a conflict.
+    assert card.n_conflicting == 1
+
+
+def test_the_card_names_what_was_left_out():
+    splits = {"train": a_split([0, 1] * 20, seed=1), "test": a_split([0, 1], seed=2)}
+    data = DataSet(source="folder", place="here", class_names=("a", "b"), train=splits["train"], test=splits["test"])
+    found = [Finding(path=f"{n}.png", split="train", reason=Reason.EMPTY, detail="0 bytes") for n in range(3)]
+    card = data_card(data, splits, "0" * 64, found)
+    # By reason, in the file and among the warnings on the screen.
+    assert card.document()["left_out"] == {"empty file": 3}
+    assert card.warnings == ("left out: 3 empty file",)
 
 
 def test_without_class_names_a_label_cannot_exceed_the_number_of_images():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cnn.config.environment import Environment
+from cnn.config.preparing import PrepareParams
 from cnn.data.arrays import content_hash
 from cnn.data.layouts import IDX, Layout
 from cnn.data.mirrored import MirroredSource
@@ -207,7 +208,7 @@ def test_every_mirrored_source_is_whole():
 
 @pytest.mark.slow
 def test_digits_are_the_known_ones(tmp_path):
-    data = load_source("digits", None, tmp_path)
+    data = load_source(PrepareParams(source="digits"), tmp_path, tmp_path)
     # The images of every machine are these, scaled to the whole range of a byte.
     assert data.content_hash == "a19cb3d96bba7deace8ee5a513a6eb7bad0403d528f00bf4d351b6a7a55baa91"
     assert data.train.images.shape == (1797, 8, 8, 1)
@@ -221,9 +222,26 @@ def test_the_real_set_if_it_was_downloaded(name):
     downloads = Environment().downloads
     if not (downloads / f"{name}.arrays").is_file():
         pytest.skip(f"{name} is not in the download cache")
-    data = load_source(name, None, downloads)
+    data = load_source(PrepareParams(source=name), downloads, downloads)
     # The real set in its official order: as many of each class, and the first labels, as published.
     first = {"cifar10": [6, 9, 9, 4, 1], "fashion_mnist": [9, 0, 0, 3, 0], "mnist": [5, 0, 4, 1, 9]}
     assert data.train.labels[:5].tolist() == first[name]
     assert len(data.train) == {"cifar10": 50_000}.get(name, 60_000)
     assert len(data.test) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"source": "folder"}, "source folder needs prepare.path"),
+        ({"source": "csv"}, "source csv needs prepare.path"),
+        ({"source": "digits_canvas"}, "set prepare.task to multilabel"),
+        ({"source": "digits", "task": "multilabel"}, "needs a source out of npz, csv, digits_canvas, fashion_canvas"),
+        ({"source": "digits", "images": {"channels": 2}}, "1 .grey. or 3 .RGB."),
+        ({"source": "digits", "images": {"max_pixels": 10**9}}, "less than or equal to 89478485"),
+    ],
+)
+def test_settings_that_do_not_go_together(keys, words):
+    # Said when params.yaml is read, before anything is fetched.
+    with pytest.raises(ValueError, match=words):
+        PrepareParams(**keys)

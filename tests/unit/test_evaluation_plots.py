@@ -1,7 +1,10 @@
+import csv
 import math
 import subprocess
 import sys
 import threading
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +13,12 @@ from PIL import Image
 
 from cnn.durable import sha256_of
 from cnn.errors import StorageError
-from cnn.evaluation.metrics import multiclass_metrics
-from cnn.evaluation.plots import confusion_picture, curve_picture, per_class_picture
+from cnn.evaluation.metrics import metrics_of, multiclass_metrics
+from cnn.evaluation.metrics.figures import NONE
+from cnn.evaluation.plots import confusion_picture, curve_picture, per_class_picture, ranking_picture
+from cnn.evaluation.predictions import Predictions
+from cnn.evaluation.report import write_report
+from cnn.records import Head, Task
 
 
 def row(epoch, value=0.5, loss=1.0):
@@ -127,3 +134,54 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     # The user's mishap is one clear line, not a traceback.
     with pytest.raises(StorageError, match="file where a folder belongs"):
         curve_picture(rising(2), tmp_path / "file" / "curves.png", title="t")
+
+
+def predictions_of(task, n_classes=3, n=60):
+    rng = np.random.default_rng(1)
+    names = tuple(f"class {number}" for number in range(n_classes))
+    ancestors = tuple((("first",) if number == 0 else ("rest", "deeper")) for number in range(n_classes))
+    head = Head(class_names=names, task=task, ancestors=ancestors if task is Task.HIERARCHICAL else ())
+    labels, thresholds = np.arange(n) % n_classes, ()
+    if task is Task.MULTILABEL:
+        labels, thresholds = rng.integers(0, 2, (n, n_classes)), (0.3,) * n_classes
+        labels[:, -1] = 0
+    elif task is Task.BINARY:
+        thresholds = (0.3,)
+    probs = rng.dirichlet(np.ones(n_classes), n).astype(np.float32)
+    return Predictions(labels=labels, probs=probs, head=head, thresholds=thresholds)
+
+
+@pytest.mark.parametrize("task", Task)
+def test_each_kind_of_classification_has_pictures_under_the_same_names(tmp_path, task):
+    predictions = predictions_of(task, 2 if task is Task.BINARY else 3)
+    metrics = metrics_of(predictions, confidence=0.95)
+    for folder in ("a", "b"):
+        write_report(tmp_path / folder, metrics, predictions, figures={}, facts={})
+    for name in ("confusion.png", "per_class.png"):
+        # DVC knows two names: whatever the task, both are there, can be read, and depend on the figures alone.
+        assert min(size(tmp_path / "a" / name)) > 100
+        assert sha256_of(tmp_path / "a" / name) == sha256_of(tmp_path / "b" / name)
+
+
+def test_another_threshold_is_another_point_on_the_curves(tmp_path):
+    one = predictions_of(Task.BINARY, 2)
+    for name, predictions in (("one", one), ("other", replace(one, thresholds=(0.6,)))):
+        metrics = metrics_of(predictions, confidence=0.95)
+        ranking_picture(predictions.labels, predictions.probs[:, 1], metrics, tmp_path / f"{name}.png")
+    # The curves are the same; what was chosen on them is marked.
+    assert sha256_of(tmp_path / "one.png") != sha256_of(tmp_path / "other.png")
+
+
+def test_missed_and_invented_labels_have_their_rows(tmp_path):
+    predictions = predictions_of(Task.MULTILABEL)
+    metrics = metrics_of(predictions, confidence=0.95)
+    write_report(tmp_path, metrics, predictions, figures={}, facts={})
+    rows = [tuple(row.values()) for row in csv.DictReader((tmp_path / "confusion.csv").read_text().splitlines())]
+    names, counts = (*predictions.class_names, NONE), Counter(rows)
+    # The table that DVC draws from is the matrix that is drawn here.
+    expected = {
+        (names[row], names[column]): count
+        for (row, column), count in np.ndenumerate(np.array(metrics.confusion))
+        if count
+    }
+    assert counts == expected

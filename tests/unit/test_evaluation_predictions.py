@@ -11,6 +11,7 @@ from cnn.errors import IntegrityError
 from cnn.evaluation.metrics import multiclass_metrics
 from cnn.evaluation.predictions import Predictions, predict, read_predictions, write_predictions
 from cnn.evaluation.report import write_report
+from cnn.records import Head, Task
 
 NAMES = ("cat, tame", "dog", "owl")
 
@@ -18,13 +19,14 @@ NAMES = ("cat, tame", "dog", "owl")
 @pytest.fixture
 def predictions():
     rng = np.random.default_rng(0)
-    return Predictions(labels=rng.integers(0, 3, 50), probs=rng.dirichlet(np.ones(3), 50).astype(np.float32))
+    probs = rng.dirichlet(np.ones(3), 50).astype(np.float32)
+    return Predictions(labels=rng.integers(0, 3, 50), probs=probs, head=Head(class_names=NAMES))
 
 
 def report(folder, predictions):
     metrics = multiclass_metrics(predictions.labels, predictions.probs, NAMES, confidence=0.95)
     return metrics, write_report(
-        folder, metrics, predictions, NAMES, figures={"gap_at_best": 0.02}, facts={"test_hash": "abc"}
+        folder, metrics, predictions, figures={"gap_at_best": 0.02}, facts={"test_hash": "abc"}
     )
 
 
@@ -59,9 +61,14 @@ def test_predictions_read_back_as_they_were(tmp_path, predictions):
 
 def test_predictions_say_what_their_columns_mean(tmp_path, predictions):
     path = tmp_path / "predictions.npz"
-    write_predictions(path, replace(predictions, class_names=NAMES))
+    tree = Head(class_names=NAMES, task=Task.HIERARCHICAL, ancestors=(("tame",), ("tame",), ("wild",)))
+    write_predictions(path, replace(predictions, head=tree, thresholds=(0.25,)))
     # Two models can be compared only where a column is the same class in both.
-    assert read_predictions(path, sha256_of(path)).class_names == NAMES
+    back = read_predictions(path, sha256_of(path))
+    assert (back.head, back.thresholds) == (tree, (0.25,))
+    np.savez(path, index=np.arange(50), labels=predictions.labels, probs=predictions.probs, class_names=NAMES)
+    # Those kept before there were tasks are of one of k classes.
+    assert read_predictions(path, sha256_of(path)).head == Head(class_names=NAMES)
     np.savez(path, index=np.arange(50), labels=predictions.labels, probs=predictions.probs)
     # Those kept before names were are read as well.
     assert read_predictions(path, sha256_of(path)).class_names == ()

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from making import epoch_row
 
 from cnn.config.environment import read_environment
 from cnn.config.reading import read_params
+from cnn.config.recipe import Recipe
 from cnn.data.arrays import Split
 from cnn.data.sources import load_source
 from cnn.data.splits import make_splits
@@ -13,6 +15,7 @@ from cnn.durable import read_sealed, sha256_of, write_sealed
 from cnn.errors import IntegrityError
 from cnn.evaluation.predictions import read_predictions
 from cnn.steps.evaluate import evaluate
+from cnn.steps.train import curve_table
 from cnn.tracking.memory import MemoryTracker
 from cnn.tracking.tracker import Run
 
@@ -27,7 +30,7 @@ def params():
 
 @pytest.fixture
 def prepared(tmp_path, params):
-    digits = load_source("digits", None, tmp_path)
+    digits = load_source(params.prepare, tmp_path, tmp_path)
     return write_prepared(tmp_path / "data", digits, make_splits(digits, params.prepare))
 
 
@@ -41,6 +44,7 @@ def trained(tmp_path, prepared):
     folder = tmp_path / "train"
     folder.mkdir()
     model.save(folder / "model.keras")
+    (folder / "curves.csv").write_text(curve_table((epoch_row(0), epoch_row(1))))
     describe(folder, prepared)
     return folder
 
@@ -51,6 +55,7 @@ def describe(folder, prepared, **changes):
         "model_sha256": sha256_of(folder / "model.keras"),
         "data_hash": prepared.data_hash,
         "gap_at_best": 0.03,
+        "recipe": Recipe().model_dump(mode="json"),
     }
     write_sealed(folder / "train.json", document | changes)
 
@@ -76,11 +81,11 @@ def test_a_candidate_is_measured_on_all_test_images(tmp_path, params, prepared, 
     logged = tracker.read_run(KEY)
     # The candidate's own run shows the figures, and the pictures.
     assert logged.figures["test_accuracy"] == metrics.accuracy and logged.figures["test_loss"] == metrics.loss
-    assert {"test/confusion.png", "test/per_class.png"} <= set(logged.files)
+    assert {"test/confusion.png", "test/per_class.png", "test/report.html"} <= set(logged.files)
     run(params, tmp_path, out="again")
     # Once more gives the same bytes: DVC has nothing to do.
-    for path in (tmp_path / "evaluate").iterdir():
-        assert sha256_of(path) == sha256_of(tmp_path / "again" / path.name), path.name
+    for path in (path for path in (tmp_path / "evaluate").rglob("*") if path.is_file()):
+        assert sha256_of(path) == sha256_of(tmp_path / "again" / path.relative_to(tmp_path / "evaluate")), path.name
 
 
 def test_a_changed_model_file_is_never_loaded(tmp_path, params, trained):
@@ -111,9 +116,25 @@ def test_a_model_of_other_data_is_refused(tmp_path, params, prepared, trained):
         run(params, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"task": "binary", "class_names": ["odd", "even"]},
+        {"task": "hierarchical", "class_names": list("0123456789"), "ancestors": [["all"]] * 10},
+        {"task": "multiclass", "class_names": list("9876543210")},
+    ],
+    ids=["task", "tree", "order of classes"],
+)
+def test_a_model_of_another_task_is_refused(tmp_path, params, prepared, trained, changes):
+    describe(trained, prepared, **changes)
+    # Its answers are to another question, whatever the images.
+    with pytest.raises(IntegrityError, match=f"a {changes['task']} model of .* expected one of the multiclass task"):
+        run(params, tmp_path)
+
+
 def test_other_test_images_have_another_hash(tmp_path, params, prepared, trained):
     run(params, tmp_path)
-    digits = load_source("digits", None, tmp_path)
+    digits = load_source(params.prepare, tmp_path, tmp_path)
     splits = make_splits(digits, params.prepare)
     test = splits["test"]
     swapped = Split(images=test.images[::-1].copy(), labels=test.labels[::-1].copy())

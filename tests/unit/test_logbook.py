@@ -80,11 +80,11 @@ def test_end_figures_are_those_of_the_best_epoch(book, tracker):
     assert end_figures(()) == {}
 
 
-def test_each_epoch_has_its_ten_figures(book, tracker):
+def test_each_epoch_has_its_eleven_figures(book, tracker):
     say_all(book)
     epochs = tracker.read_run("study/3").epochs
     assert [epoch["val_accuracy"] for epoch in epochs] == [0.5, 0.625, 0.5]
-    assert all(len(epoch) == 10 for epoch in epochs)
+    assert all(len(epoch) == 11 for epoch in epochs)
 
 
 def test_saying_all_again_changes_nothing(book, tracker, tmp_path):
@@ -157,7 +157,7 @@ def test_the_search_ends_with_its_winner(book, tracker, tmp_path):
     book.close(winner, {"n_completed": 4.0}, [tmp_path / "winner.yaml"])
     logged = tracker.read_run("study")
     # The mean of the fresh runs and how far the runs lie apart, beside what the trial had first promised.
-    assert (logged.figures["winner_mean_accuracy"], logged.figures["winner_first_score"]) == (0.625, 0.625)
+    assert (logged.figures["winner_mean_score"], logged.figures["winner_first_score"]) == (0.625, 0.625)
     assert logged.figures["winner_spread"] == pytest.approx(0.125)
     assert (logged.figures["n_completed"], logged.tags["winner"], logged.files) == (4.0, "3", ("winner.yaml",))
     assert (logged.state, logged.tags["state"]) == (RunState.FINISHED, "completed")

@@ -1,5 +1,7 @@
 """A champion that was tested on other images than the challenger is measured on the challenger's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from cnn.data.store import write_prepared
 from cnn.durable import sha256_of
 from cnn.errors import IntegrityError
 from cnn.evaluation.predictions import write_predictions
+from cnn.records import Head, Task
 from cnn.steps.evaluate import load_model, predictions_on_test
 from cnn.steps.promote import LEDGER, promote
 from cnn.tracking.memory import MemoryTracker
@@ -39,11 +42,11 @@ class House:
         self.tracker, self.registry = MemoryTracker(), MemoryRegistry(folder / "registry")
         self.prepared = None
 
-    def prepare(self, n, names=CLASSES, width=4, **kwargs):
+    def prepare(self, n, names=CLASSES, width=4, head=None, **kwargs):
         part = split(n, len(names), width, **kwargs)
         data = DataSet(source="npz", place="here", class_names=names, train=part, test=part)
         splits = {"train": part, "validation": part, "test": part}
-        self.prepared = write_prepared(self.folder / "data", data, splits)
+        self.prepared = write_prepared(self.folder / "data", data, splits, head)
 
     def register(self, alias, *, sees, name=NAME):
         """A model that knows each image, or says the first class of all; tested on the images prepared now."""
@@ -110,6 +113,38 @@ def test_a_champion_that_is_as_good_on_the_new_images_stays(house):
     assert not verdict.promoted and verdict.figures["difference"] == 0
     assert "measured anew" in verdict.reason and "choose another register.name" in verdict.reason
     assert house.champion().number == 1
+
+
+TREE = Head(class_names=CLASSES, task=Task.HIERARCHICAL, ancestors=(("tame",), ("tame",), ("wild",)))
+OTHERS = {
+    "task": (
+        Head(class_names=CLASSES),
+        "the champion is a multiclass model, the challenger a hierarchical one: choose",
+    ),
+    "tree": (replace(TREE, ancestors=(("tame",), ("wild",), ("wild",))), "classes stand in another tree than"),
+}
+
+
+@pytest.mark.parametrize("n", [6, 60], ids=["other images", "the same images"])
+@pytest.mark.parametrize("case", OTHERS)
+def test_a_champion_of_another_task_or_tree_stays_and_the_reason_is_clear(house, case, n):
+    head, words = OTHERS[case]
+    house.prepare(n, head=head)
+    house.register(CHAMPION, sees=False)
+    house.prepare(60, head=TREE)
+    house.register(CHALLENGER, sees=True)
+    verdict = house.promote()
+    # Another question was asked of the images: who answers more of them says nothing.
+    assert (verdict.promoted, verdict.figures, house.champion().number) == (False, {}, 1)
+    assert words in verdict.reason
+
+
+def test_two_models_of_one_tree_are_compared_by_their_classes(house):
+    house.prepare(60, head=TREE)
+    house.register(CHAMPION, sees=False)
+    house.register(CHALLENGER, sees=True)
+    # Entirely right is the class, with the nodes above it.
+    assert house.promote().figures["wins"] == 40
 
 
 MISFITS = {

@@ -66,6 +66,7 @@ def test_runs_of_a_dead_study_end_as_its_ledger_says(studies, tracker):
     assert completed.figures == {
         "best_epoch": 1.0,
         "best_val_accuracy": 0.5,
+        "best_val_score": 0.5,
         "gap_at_best": 0.25,
         "cost_wall_s": 3.0,
         "cost_cpu_s": 5.0,

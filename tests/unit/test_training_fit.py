@@ -57,7 +57,7 @@ def test_the_model_has_the_weights_of_its_best_epoch():
     from cnn.training.scoring import score
 
     found = fitted(recipe(epochs=6, optimizer={"learning_rate": 0.1}, dropout=0.5))
-    best, again = found.curve[found.best_epoch], score(found.model, VALIDATION)
+    best, again = found.curve[found.best_epoch], score(found.model, VALIDATION, HEAD)
     # What is handed back scores as the best epoch of the curve did, not as the last.
     assert (again.accuracy, again.loss) == pytest.approx((best.val_accuracy, best.val_loss))
 
@@ -125,12 +125,12 @@ def test_label_smoothing_leaves_the_curve_in_nats():
 
 
 def test_smoothed_cross_entropy_follows_its_formula():
-    from cnn.training.network import smoothed_cross_entropy
+    from cnn.training.losses import make_loss
 
     probs = np.array([[0.7, 0.2, 0.1]], np.float32)
     # Target (1 - 0.3) onehot + 0.3 / 3.
     expected = -np.sum([0.8, 0.1, 0.1] * np.log(probs))
-    assert float(smoothed_cross_entropy(0.3)(np.array([0]), probs)[0]) == pytest.approx(expected, rel=1e-5)
+    assert float(make_loss(HEAD, 0.3)(np.array([0]), probs)[0]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_clean_sample_is_stratified_and_fixed():

@@ -53,7 +53,7 @@ class OptunaSearcher:
         self._seed = seed
         self._epochs = epochs
         self._sampler = sampler
-        self._distributions = {path: _distribution(dimension) for path, dimension in space.dimensions.items()}
+        self._distributions = {path: distribution(dimension) for path, dimension in space.dimensions.items()}
         self._storage = optuna.storages.InMemoryStorage()
         self._study = optuna.create_study(
             storage=self._storage,
@@ -119,7 +119,7 @@ class OptunaSearcher:
         self._study.add_trial(template)
         self._enter(number, len(self._ids))
         for row in trial.curve:
-            self._judge(number, row.epoch, row.val_accuracy)
+            self._judge(number, row.epoch, row.val_score)
         if trial.outcome is not None:
             self._end(trial.outcome)
 
@@ -198,7 +198,8 @@ _PRUNERS: dict[str, Callable[[int], optuna.pruners.BasePruner]] = {
 }
 
 
-def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
+def distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
+    """What Optuna draws a dimension's values from."""
     if isinstance(dimension, Choice):
         return optuna.distributions.CategoricalDistribution(dimension.values)
     if isinstance(dimension, Float):
@@ -220,7 +221,7 @@ def _ending(outcome: Outcome) -> tuple[optuna.trial.TrialState, float | None]:
     """An outcome in Optuna's terms: nothing to learn from a trial without a finite score."""
     score = outcome.score
     if outcome.state is TrialState.PRUNED:
-        return optuna.trial.TrialState.PRUNED, outcome.curve[-1].val_accuracy if outcome.curve else None
+        return optuna.trial.TrialState.PRUNED, outcome.curve[-1].val_score if outcome.curve else None
     if outcome.state is TrialState.COMPLETED and score is not None and math.isfinite(score):
         return optuna.trial.TrialState.COMPLETE, score
     return optuna.trial.TrialState.FAIL, None

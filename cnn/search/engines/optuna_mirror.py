@@ -120,7 +120,7 @@ class StudyMirror:
             known = set(row.intermediate_values)
         for epoch in trial.curve:
             if epoch.epoch + 1 not in known:
-                self._report(trial.proposal.number, epoch.epoch + 1, epoch.val_accuracy)
+                self._report(trial.proposal.number, epoch.epoch + 1, epoch.val_score)
         if trial.outcome is not None:
             self._tell(trial.outcome)
         return trial_id

@@ -1,0 +1,142 @@
+"""Sections of a study's report that are charts, each with what it shows in a sentence."""
+
+import statistics
+
+from cnn.reports.charts import (
+    Point,
+    as_html,
+    front_chart,
+    groups_chart,
+    importance_chart,
+    restyled,
+    scores_chart,
+)
+from cnn.reports.page import Section, listed
+from cnn.reports.study_facts import StudyFacts, Trial, label, pareto_front
+from cnn.reports.study_words import groups, settings
+from cnn.search.engines.optuna_study import MIN_TRIALS
+
+_SCORE = "best validation score"
+_STOPPED = "Trials that were stopped early count with the best score they had by then."
+
+
+def compute_section(facts: StudyFacts) -> Section:
+    """The best so far, over trials and over compute."""
+    by_number = [_point(trial, float(trial.number)) for trial in facts.scored]
+    spent, by_compute = 0.0, []
+    for trial in facts.trials:
+        spent += trial.cpu_s
+        if trial.score is not None:
+            by_compute.append(_point(trial, spent / 60))
+    best = max(facts.scored, key=lambda trial: (trial.score or 0.0, -trial.number))
+    until = sum(trial.cpu_s for trial in facts.trials if trial.number <= best.number)
+    total = sum(trial.cpu_s for trial in facts.trials)
+    text = (
+        f"The best score, {best.score:.4f}, came with trial {best.number}, after {until / 60:.1f} of {total / 60:.1f} "
+        "minutes of processor time."
+    )
+    return Section(
+        title="How the search went",
+        text=(text,),
+        charts=(
+            as_html(scores_chart(by_number, across="trial", up=_SCORE), "score-by-trial"),
+            as_html(scores_chart(by_compute, across="minutes of processor time", up=_SCORE), "score-by-compute"),
+        ),
+        notes=("Compute is added up in the order of the trials' numbers; several may have run at once.",),
+    )
+
+
+def importance_section(facts: StudyFacts) -> Section:
+    """Which hyperparameters decide."""
+    title = "What mattered"
+    if not facts.importances:
+        return Section(title=title, text=(f"Fewer than {MIN_TRIALS} trials with a score: too few to tell.",))
+    (first, most), *_ = facts.importances.items()
+    little = [label(path) for path, importance in facts.importances.items() if importance < 0.05]
+    text = f"Most of what sets the best trials apart is {label(first)} ({most:.2f} of 1)."
+    if little:
+        text += f" Within the ranges searched, {listed(little)} hardly mattered."
+    named = {label(path): importance for path, importance in facts.importances.items()}
+    conditional = [label(path) for path in facts.params.space if any(path not in one.values for one in facts.scored)]
+    left_out = f" Not every trial has {listed(conditional)}, which are not ranked." if conditional else ""
+    return Section(
+        title=title,
+        text=(text,),
+        charts=(as_html(importance_chart(named), "importances"),),
+        notes=(
+            f"PED-ANOVA: how much the best tenth of the trials differs from all in this hyperparameter. {_STOPPED}"
+            f"{left_out} Watanabe, Bansal and Hutter, “PED-ANOVA”, IJCAI 2023.",
+        ),
+    )
+
+
+def effects_section(facts: StudyFacts) -> Section | None:
+    """What BatchNorm's place, dropout and every choice did."""
+    paths = [path for path, dimension in facts.params.space.items() if dimension.type == "choice"]
+    paths += [path for path in facts.params.space if "dropout" in path and path not in paths]
+    made = {path: groups(facts, path) for path in paths}
+    made = {path: found for path, found in made.items() if len(found) > 1}
+    if not made:
+        return None
+    points = []
+    for path, found in made.items():
+        medians = [(statistics.median(group.scores), group) for group in found]
+        best, worst = max(medians, key=lambda pair: pair[0]), min(medians, key=lambda pair: pair[0])
+        points.append(
+            f"{label(path)}: {best[1].name} has the best median, {best[0]:.4f} over {len(best[1].trials)} trials; "
+            f"{worst[1].name} the worst, {worst[0]:.4f} over {len(worst[1].trials)}."
+        )
+    charts = tuple(
+        as_html(
+            groups_chart({f"{g.name} ({len(g.trials)})": g.scores for g in found}, across=label(path), up=_SCORE),
+            f"effect-{index}",
+        )
+        for index, (path, found) in enumerate(made.items())
+    )
+    return Section(
+        title="What each choice did",
+        points=tuple(points),
+        charts=charts,
+        notes=(
+            f"Number of trials in brackets. A search looks where it is good: groups are not fair samples. {_STOPPED}",
+        ),
+    )
+
+
+def front_section(facts: StudyFacts) -> Section:
+    """Accuracy against the gap, with the trials that no other beats in both."""
+    shown = [trial for trial in facts.scored if trial.gap is not None]
+    front = pareto_front(shown)
+    points = [_point(trial, trial.gap or 0.0) for trial in shown]
+    line = [(trial.gap or 0.0, trial.score or 0.0) for trial in front]
+    text = (
+        f"No trial is both better and less overfitted than these {len(front)}: trials "
+        f"{listed([str(trial.number) for trial in front])}."
+    )
+    chart = front_chart(points, line, across="overfitting gap at the best epoch (accuracy)", up=_SCORE)
+    return Section(title="Accuracy against overfitting", text=(text,), charts=(as_html(chart, "front"),))
+
+
+def parallel_section(facts: StudyFacts) -> Section | None:
+    """A line a trial through all its hyperparameters."""
+    if len(facts.scored) < 2 or not facts.study.common:
+        return None
+    chart = as_html(restyled(facts.study.parallel_coordinates(), height=460), "parallel")
+    how = "A line a trial, through each of its hyperparameters; the darker, the better."
+    return Section(title="All trials at a glance", text=(how,), charts=(chart,), notes=(_STOPPED,))
+
+
+def slices_section(facts: StudyFacts) -> Section | None:
+    """The score over each numeric hyperparameter."""
+    slices = facts.study.slices() if len(facts.scored) > 1 else None
+    if slices is None:
+        return None
+    chart = as_html(restyled(slices, height=380), "slices")
+    how = "A point a trial; the darker, the later it ran."
+    return Section(title="Each number by itself", text=(how,), charts=(chart,), notes=(_STOPPED,))
+
+
+def _point(trial: Trial, place: float) -> Point:
+    gap = "" if trial.gap is None else f", gap {trial.gap:+.4f}"
+    text = f"trial {trial.number}: {trial.score:.4f}{gap}<br>{settings(trial.values).replace(', ', '<br>')}"
+    return place, trial.score or 0.0, trial.state.value, text
