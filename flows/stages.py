@@ -96,17 +96,27 @@ def save(night: str) -> str:
     """Save the workspace as a DVC experiment named after the night; a sentence that says what was done."""
     if not Path(".git").exists():
         return "not saved as a DVC experiment: this folder is no git checkout"
-    code, complaint = _dvc("exp", "save", "--force", "--name", night, quiet=True)
+    code, complaint = _dvc("exp", "save", "--force", "--name", night, quiet=True, **_identity())
     return f"saved as DVC experiment {night}" if code == 0 else f"not saved as a DVC experiment: {complaint}"
 
 
-def _dvc(*words: str, quiet: bool = False) -> tuple[int, str]:
+def _identity() -> dict[str, str]:
+    """Who saves a night where git was never told who its user is; DVC would refuse."""
+    settings: dict[str, str] = {}
+    for part, ours in (("name", "cnn-overnight"), ("email", "cnn-overnight@localhost")):
+        known = subprocess.run(["git", "config", f"user.{part}"], capture_output=True, check=False).returncode == 0
+        roles = () if known else (f"GIT_AUTHOR_{part.upper()}", f"GIT_COMMITTER_{part.upper()}")
+        settings |= {role: os.environ.get(role, ours) for role in roles}
+    return settings
+
+
+def _dvc(*words: str, quiet: bool = False, **settings: str) -> tuple[int, str]:
     """Exit code and the last line of complaint. A stage's own words go to the screen."""
     _mend_lock()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     process = subprocess.Popen(
         [sys.executable, "-c", _DVC, *words],
-        env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"},
+        env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"} | settings,
         stdout=subprocess.PIPE if quiet else None,
         stderr=subprocess.PIPE,
         text=True,
@@ -118,7 +128,8 @@ def _dvc(*words: str, quiet: bool = False) -> tuple[int, str]:
         _end(process)
         raise
     lines = [line for line in complaint.strip().splitlines() if line.strip()]
-    return code, lines[-1].removeprefix("ERROR: ") if lines else ""
+    errors = [line for line in lines if line.startswith("ERROR: ")]  # a line about DVC's support may follow
+    return code, (errors or lines or [""])[-1].removeprefix("ERROR: ")
 
 
 def _passed_on(process: "subprocess.Popen[str]") -> str:

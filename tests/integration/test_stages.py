@@ -125,6 +125,25 @@ def test_a_stages_exit_code_is_the_nights(checkout, capfd):
     assert caught.value.code == 2
 
 
+def test_a_night_is_saved_where_git_knows_nobody(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    dvc("init", "--quiet")
+    Path("dvc.yaml").write_text(STAGES)
+    identity = ["-c", "user.name=t", "-c", "user.email=t@t"]
+    subprocess.run(["git", *identity, "commit", "--quiet", "--all", "--message", "begin"], check=True)
+    stages.run_stage("prepare")
+    # As on a machine on which nobody has ever committed.
+    assert stages.save("night-1") == "saved as DVC experiment night-1"
+    Path("dvc.yaml").write_text("stages: [")
+    # What is wrong is said, not where DVC's support is.
+    assert "not saved as a DVC experiment: " in (said := stages.save("night-2")) and "support" not in said
+
+
 def test_a_remote_that_nobody_configured_is_told(checkout):
     # One line that names the variable, what stood in it, and the cure.
     with pytest.raises(ConfigError, match=r"CNN_DVC_REMOTE: received stroe; .*dvc remote add stroe") as caught:
