@@ -14,6 +14,7 @@ from cnn.records import Curve
 _SURER = 1.3  # widens an interval of 95 % to one of 99 %: the best epoch was chosen for its validation accuracy
 _WASTE_EPOCHS = 15  # fewer idle ones than that are no loss
 _FEWEST_EPOCHS = 4  # with three, a fall in each of them still comes by chance once in six
+_STILL = 1e-4  # a change of the gap in accuracy, an epoch, that nobody would see
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,11 +239,10 @@ def _turn_words(case: Case) -> str:
 
 def _gap_words(case: Case) -> str:
     reading = case.reading
-    moves = "widens" if reading.gap_slope > 0 else "narrows"
-    return (
-        f"the gap in accuracy at the best epoch, {reading.best + 1}, is {_signed(reading.gap)}, and {moves} by "
-        f"{abs(reading.gap_slope):.2g} an epoch."
-    )
+    moves = f"{'widens' if reading.gap_slope > 0 else 'narrows'} by {abs(reading.gap_slope):.2g} an epoch"
+    if abs(reading.gap_slope) < _STILL:
+        moves = "stays as it is"
+    return f"the gap in accuracy at the best epoch, {reading.best + 1}, is {_signed(reading.gap)}, and {moves}."
 
 
 def _context(case: Case, said: list[str]) -> list[str]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 from cnn.data.splits import TRAIN, VALIDATION
@@ -15,8 +14,6 @@ from cnn.evaluation.predictions import Predictions
 from cnn.records import Curve, Head, best_row
 from cnn.reports.page import Picture, Section, Table
 from cnn.reports.verdicts import Reading, reading
-
-_LONGEST_TITLE = 84
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,8 +61,7 @@ Part = tuple[Section, tuple[Path, ...]]
 def curve_section(facts: RunFacts, out: Path) -> Part:
     """Loss and accuracy over epochs, the gap shaded, the verdict written on it."""
     path, best = out / "curve.png", best_row(facts.curve)
-    title = shorten(": ".join((facts.reading.words, *facts.reading.findings[:1])), _LONGEST_TITLE, placeholder=" …")
-    curve_picture(facts.curve, path, title=title)
+    curve_picture(facts.curve, path, title=facts.reading.words)
     caption = (
         f"Best epoch {best.epoch + 1}: validation accuracy {best.val_accuracy:.4f}, clean training accuracy "
         f"{best.clean_train_accuracy:.4f}, gap {best.gap_accuracy:+.4f}. The weights of this epoch are the model's."

@@ -104,4 +104,6 @@ def _figures(facts: StudyFacts) -> tuple[tuple[str, str, str], ...]:
 
 
 def _minutes(seconds: float) -> str:
+    if seconds < 600:
+        return f"{seconds / 60:.1f} min"
     return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

@@ -155,3 +155,10 @@ def test_guessing_many_labels_is_not_guessing_one_class():
     sizes = Sizes(n_clean=9, n_val=9, n_classes=4, task=Task.MULTILABEL)
     # Four coins fall right together once in sixteen; the loss of a coin is ln 2 whatever their number.
     assert (sizes.chance, sizes.chance_loss) == (1 / 16, math.log(2))
+
+
+def test_a_gap_that_stands_still_is_said_to():
+    rows = tuple(epoch_row(epoch, accuracy=0.8, clean_train_accuracy=0.8) for epoch in range(12))
+    said = " ".join(diagnose(rows, Sizes(n_clean=5000, n_val=5000, n_classes=10)).evidence)
+    # No reader learns anything from 1e-17 an epoch.
+    assert "stays as it is" in said and "e-" not in said
