@@ -8,7 +8,7 @@ from rich.table import Table
 
 from cnn.commands.leaderboard import show_leaderboard
 from cnn.config.environment import Environment
-from cnn.config.outputs import EVALUATED
+from cnn.config.outputs import EVALUATED, SEARCHED
 from cnn.config.params import Params
 from cnn.durable import read_sealed
 from cnn.nights import Night
@@ -33,6 +33,7 @@ def _summary(night: Night, params: Params, metrics: dict[str, Any]) -> str:
         f"registry       {night.version}",
         f"verdict        {night.verdict}",
         f"reproduce      {night.saved}",
+        f"to look at     {EVALUATED / 'report.html'}, {SEARCHED / 'study.html'}",
     ]
     return "\n".join(lines)
 

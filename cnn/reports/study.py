@@ -92,8 +92,8 @@ def _figures(facts: StudyFacts) -> tuple[tuple[str, str, str], ...]:
         for state in TrialState
         if state.value != "running"
     ]
-    n_seeds = len(standing.fresh_scores)
-    fresh = f"mean of {n_seeds} fresh seed{'s' * (n_seeds != 1)}" if n_seeds else "its own score: no fresh seed was run"
+    n_seeds, alone = len(standing.fresh_scores), "its own: not trained again to its end"
+    fresh = f"mean of {n_seeds} fresh seed{'s' * (n_seeds != 1)}" if n_seeds else alone
     return (
         ("Winner's validation score", f"{standing.mean:.4f}", fresh),
         ("Its overfitting gap", f"{winner.gap or 0.0:+.4f}", "clean training minus validation accuracy"),

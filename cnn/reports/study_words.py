@@ -72,7 +72,8 @@ def _finals(facts: StudyFacts) -> str:
     place = next(rank for rank, trial in enumerate(facts.ranked, 1) if trial.number == winner.number)
     ranked = f"trial {winner.number} scored {best.score:.4f} in the search, rank {place} of {len(facts.ranked)}"
     if not best.fresh_scores:
-        return f"{ranked.capitalize()}; no finalist was trained again, so it may owe its place to luck."
+        cut = " to its end before the budget was spent" if any(one.fresh_scores for one in facts.standings) else ""
+        return f"{ranked.capitalize()}; it was not trained again{cut}, so it may owe its place to luck."
     others = [f"trial {one.row.id.number} {one.mean:.4f}" for one in facts.standings[1:] if one.fresh_scores]
     against = f"; {', '.join(others)}" if others else ""
     return (
@@ -85,9 +86,11 @@ def _lead(facts: StudyFacts) -> str:
     if len(facts.standings) < 2:
         return ""
     first, second = facts.standings[:2]
+    alike = first.fresh_scores and second.fresh_scores  # a lucky score is not to be held against a fresh one
+    one, other = (first.mean, second.mean) if alike else (first.score, second.score)
     if facts.head.task is not Task.MULTICLASS:  # the others' scores are no fractions of right answers
-        return f"Its lead over trial {second.row.id.number} is {first.mean - second.mean:+.4f}."
-    lead, luck = first.mean - second.mean, noise(first.mean, facts.n_val)
+        return f"Its lead over trial {second.row.id.number} is {one - other:+.4f}."
+    lead, luck = one - other, noise(one, facts.n_val)
     images = f"{facts.n_val:,} validation images leave a score uncertain by ±{luck:.4f}"
     if lead <= luck:
         return f"Its lead over trial {second.row.id.number} is {lead:+.4f}, and {images}: the two may well be equal."

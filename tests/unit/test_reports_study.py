@@ -125,6 +125,18 @@ def test_the_winner_is_the_one_the_finals_chose_and_the_report_says_why(facts):
     assert "learning_rate" in why and "It has filters" not in why
 
 
+def test_a_winner_whose_fresh_run_was_cut_off_is_said_to_be_unconfirmed():
+    *rows, of_best, of_second = ledger()
+    cut = row(*of_best.id, of_best.proposal.values, 0.3, state=TrialState.PRUNED, reason="the budget ended at epoch 2")
+    facts = facts_of([*rows, cut, of_second])
+    first, second = facts.standings
+    assert second.fresh_scores and not first.fresh_scores
+    why = " ".join(study_report(facts).findings)
+    # The winner was not confirmed, though another finalist was; like is compared with like.
+    assert "not trained again to its end before the budget was spent" in why
+    assert f"is {first.score - second.score:+.4f}" in why
+
+
 def test_what_matters_is_found(facts):
     # The score was made from the learning rate alone: no other comes near.
     path, importance = next(iter(facts.importances.items()))
