@@ -35,7 +35,8 @@ def _times(factor: float, *, low: float = 0.0, high: float = float("inf")) -> _N
             return None
         scaled = min(high, max(low, value * factor))
         moved: Scalar = max(1, round(scaled)) if isinstance(value, int) else float(scaled)
-        return None if moved == value else moved
+        # what lies beyond the bound already, as a head without dense units does, is not moved back to it
+        return moved if (moved > value) == (factor > 1) and moved != value else None
 
     return new
 
