@@ -12,7 +12,7 @@ from cnn.reports.run_parts import Part, RunFacts
 _MOST = 3
 _LONGEST_TABLE = 50
 
-CALIBRATION_NOTE = (
+_CALIBRATION_NOTE = (
     "Expected calibration error over {n_bins} bins of equal width: the mean over the answers of the distance between "
     "what a bin says and what is true of it. Guo, Pleiss, Sun and Weinberger, “On calibration of modern neural "
     "networks”, ICML 2017."
@@ -57,16 +57,20 @@ def classes_section(facts: RunFacts, out: Path) -> Part:
 
 def calibration_section(facts: RunFacts, out: Path) -> Part:
     """Whether it is as sure as it is right."""
-    path = out / "calibration.png"
     found = calibration(facts.predictions.probs.max(axis=1), facts.predictions.correct)
-    png = calibration_picture(found, path)
-    section = Section(
-        title="Can its probabilities be believed",
-        text=(_belief(found),),
-        pictures=(Picture(png=png, alt="Reliability diagram: accuracy over confidence"),),
-        notes=(CALIBRATION_NOTE.format(n_bins=found.n_bins),),
-    )
-    return section, (path,)
+    return reliability(found, out, _belief(found), alt="accuracy over confidence")
+
+
+def reliability(found: Calibration, out: Path, text: str, *, alt: str, **axes: str) -> Part:
+    """The reliability diagram with what it says.
+
+    Args:
+        axes: Their names, as `calibration_picture` takes them.
+    """
+    path = out / "calibration.png"
+    picture = Picture(png=calibration_picture(found, path, **axes), alt=f"Reliability diagram: {alt}")
+    notes = (_CALIBRATION_NOTE.format(n_bins=found.n_bins),)
+    return Section(title="Can its probabilities be believed", text=(text,), pictures=(picture,), notes=notes), (path,)
 
 
 def _belief(found: Calibration) -> str:

@@ -8,10 +8,9 @@ import numpy as np
 
 from cnn.evaluation.calibration import calibration
 from cnn.evaluation.metrics.figures import ClassMetrics
-from cnn.reports.page import Picture, Section, Table, listed
-from cnn.reports.pictures import calibration_picture
+from cnn.reports.page import Section, Table, listed
 from cnn.reports.run_parts import Part, RunFacts
-from cnn.reports.run_sections import CALIBRATION_NOTE
+from cnn.reports.run_sections import reliability
 from cnn.training.tree import membership, nodes
 
 _MOST = 3
@@ -35,16 +34,13 @@ def ranking_section(facts: RunFacts, out: Path) -> Part:
 
 def positive_calibration_section(facts: RunFacts, out: Path) -> Part:
     """Whether the positive class is as frequent as its probability says."""
-    path = out / "calibration.png"
     found = calibration(facts.predictions.probs[:, 1], facts.predictions.labels == 1)
-    png = calibration_picture(found, path, across="probability of the positive class", up="fraction positive")
     text = (
         f"The expected calibration error is {found.ece:.4f}. On average it gives “{facts.head.class_names[1]}” a "
         f"probability of {found.mean_confidence:.4f}, and {found.accuracy:.4f} of the images are."
     )
-    picture = Picture(png=png, alt="Reliability diagram: fraction positive over probability")
-    notes = (CALIBRATION_NOTE.format(n_bins=found.n_bins),)
-    return Section(title="Can its probabilities be believed", text=(text,), pictures=(picture,), notes=notes), (path,)
+    axes = {"across": "probability of the positive class", "up": "fraction positive"}
+    return reliability(found, out, text, alt="fraction positive over probability", **axes)
 
 
 def labels_section(facts: RunFacts, out: Path) -> Part:
@@ -74,16 +70,13 @@ def labels_section(facts: RunFacts, out: Path) -> Part:
 
 def labels_calibration_section(facts: RunFacts, out: Path) -> Part:
     """Whether labels are as frequent as their probabilities say, all labels together."""
-    path = out / "calibration.png"
     found = calibration(facts.predictions.probs.ravel(), facts.predictions.labels.ravel() == 1)
-    png = calibration_picture(found, path, across="probability of a label", up="fraction that has it")
     text = (
         f"The expected calibration error over all labels is {found.ece:.4f}. On average a label is given a probability "
         f"of {found.mean_confidence:.4f}, and {found.accuracy:.4f} of the images have it."
     )
-    picture = Picture(png=png, alt="Reliability diagram: fraction that has the label over probability")
-    notes = (CALIBRATION_NOTE.format(n_bins=found.n_bins),)
-    return Section(title="Can its probabilities be believed", text=(text,), pictures=(picture,), notes=notes), (path,)
+    axes = {"across": "probability of a label", "up": "fraction that has it"}
+    return reliability(found, out, text, alt="fraction that has the label over probability", **axes)
 
 
 def tree_section(facts: RunFacts, out: Path) -> Part:
