@@ -78,11 +78,12 @@ def search(set_: Overrides = None) -> None:
 @app.command()
 def train(set_: Overrides = None) -> None:
     """3. Train the winner on all training images."""
+    from cnn import wiring
     from cnn.steps.train import train
 
     params, environment = _settings(set_)
     with _tracker(params, environment, "train") as tracker:
-        train(params, environment, tracker)
+        train(params, environment, tracker, registry=lambda: wiring.registry(environment))
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cnn.config.environment import Environment
 from cnn.config.params import Params, SearchParams
 from cnn.config.reading import read_recipe
+from cnn.config.recipe import Recipe
 from cnn.errors import SpaceError
 from cnn.records import Curve, Head, Outcome
 from cnn.runtime import cpu_count_available
@@ -18,9 +19,11 @@ log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from cnn.search.engines.searcher import Searcher
     from cnn.search.executors.executor import Executor
+    from cnn.search.job import WorkerSetup
     from cnn.search.logbook import Diagnose
-    from cnn.search.parts import SearchParts
+    from cnn.search.parts import MakeAdviser, SearchParts
     from cnn.search.space import Space
+    from cnn.search.steering import Adviser
     from cnn.search.study import Study
     from cnn.tracking.mlflow import MlflowTracker
     from cnn.tracking.registry import Registry
@@ -75,7 +78,9 @@ def search_parts(params: Params, environment: Environment, made: "Tracker") -> "
         draw=draw_curve,
         sampler=lambda key: SystemSampler(made, key),
         diagnose=diagnoser,
+        adviser=_adviser(environment) if params.search.remedies == "on" else None,
         sheets=lambda study, data: _sheets(params.search, study, data, made),
+        registry=lambda: registry(environment),
     )
 
 
@@ -124,6 +129,21 @@ def diagnoser(head: Head, n_clean: int, n_val: int) -> "Diagnose":
     return document
 
 
+def _adviser(environment: Environment) -> "MakeAdviser":
+    """What steers a search, with the memory of this home."""
+
+    def made(space: "Space", base: Recipe, *, head: Head, n_clean: int, n_val: int, data_hash: str) -> "Adviser":
+        from cnn.diagnosis.effects import RemedyMemory
+        from cnn.diagnosis.reading import Sizes
+        from cnn.diagnosis.steering import RemedyAdviser
+
+        sizes = Sizes(n_clean=n_clean, n_val=n_val, n_classes=head.n_classes, task=head.task)
+        memory = RemedyMemory(environment.home / "remedies" / f"{data_hash}.jsonl")
+        return RemedyAdviser(space.dimensions, base, sizes, memory)
+
+    return made
+
+
 def draw_curve(curve: Curve, path: Path, title: str) -> None:
     """A curve's picture."""
     from cnn.evaluation.plots import curve_picture
@@ -166,11 +186,10 @@ def _random(params: SearchParams, space: "Space", study: str, environment: Envir
 
 def _local(params: SearchParams, study: "Study", data: Path, n_workers: int, threads: int) -> "Executor":
     from cnn.search.executors.local import LocalExecutor
-    from cnn.search.job import WorkerSetup
 
     return LocalExecutor(
         n_workers,
-        WorkerSetup(data=data, train_limit=params.train_limit, seed=params.seed, threads=threads),
+        _setup(params, study, data, threads),
         logs=study.logs,
         trials_per_worker=params.trials_per_worker,
         worker_memory_mb=params.worker_memory_mb,
@@ -179,9 +198,16 @@ def _local(params: SearchParams, study: "Study", data: Path, n_workers: int, thr
 
 def _inline(params: SearchParams, study: "Study", data: Path, n_workers: int, threads: int) -> "Executor":
     from cnn.search.executors.inline import InlineExecutor
+
+    return InlineExecutor(_setup(params, study, data, threads))
+
+
+def _setup(params: SearchParams, study: "Study", data: Path, threads: int) -> "WorkerSetup":
     from cnn.search.job import WorkerSetup
 
-    return InlineExecutor(WorkerSetup(data=data, train_limit=params.train_limit, seed=params.seed, threads=threads))
+    return WorkerSetup(
+        data=data, train_limit=params.train_limit, seed=params.seed, threads=threads, start=str(study.folder)
+    )
 
 
 _MakeSearcher = Callable[[SearchParams, "Space", str, Environment], "Searcher"]

@@ -2,17 +2,15 @@
 file that could run code of its own is refused.
 """
 
-import json
 import re
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from cnn.config.preparing import ImagesParams
-from cnn.errors import ConfigError, IntegrityError
+from cnn.errors import ConfigError
 from cnn.records import Head, head_from
 
 if TYPE_CHECKING:
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
 _VERSION = re.compile(r"models:/([^/:.%\"'@]+)@([^/:.%\"'@]+)")
 _EXPECTED = "models:/NAME@ALIAS or FILE.keras"
-_RUNS_CODE = ("Lambda", "__lambda__", "function", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,32 +70,6 @@ def is_version(name: str) -> bool:
     return _VERSION.fullmatch(name) is not None
 
 
-def check_runs_no_code(path: Path) -> None:
-    """Refuse a model that is made of anything but Keras's own layers.
-
-    Keras's safe mode was bypassed more than once: what is not known to be harmless is not loaded at all.
-
-    Raises:
-        IntegrityError: It is no `.keras` file, or one with a Lambda layer, a function, or a class from elsewhere.
-    """
-    from cnn.tracking.registry import check_is_keras
-
-    check_is_keras(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise _refused(path, "a damaged file") from error
-    for part in _parts(config):
-        kind, module = part["class_name"], part.get("module")
-        if kind in _RUNS_CODE:
-            raise _refused(path, f"a {kind} in it, which runs code of its own")
-        if module is not None and str(module).partition(".")[0] != "keras":
-            raise _refused(path, f"{module}.{kind} in it")
-        if ">" in str(part.get("registered_name")):
-            raise _refused(path, f"{part['registered_name']} in it")
-
-
 def _from_registry(name: str, version: "Version | None", registry: "Registry") -> ChosenModel:
     from cnn.steps.promote import kept_predictions
 
@@ -126,19 +97,14 @@ def _from_file(name: str) -> ChosenModel:
 
 
 def _loaded(path: Path, sha256: str, head: Head, thresholds: tuple[float, ...], tags: Mapping[str, str]) -> ChosenModel:
-    from cnn.durable import check_file
-    from cnn.runtime import configure_process
-    from cnn.steps.evaluate import load_model
+    from cnn.training.model_file import load_harmless, refused
 
-    check_file(path, sha256)
-    check_runs_no_code(path)
-    configure_process(threads=None)
+    model = load_harmless(path, sha256)
     try:
-        model = load_model(path, sha256)
         height, width, channels = model.input_shape[1:]
         n_classes = int(model.output_shape[-1])
-    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-        raise _refused(path, f"a file Keras cannot load ({str(error).strip().partition(chr(10))[0][:160]})") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise refused(path, "a model that takes no images") from error
     return ChosenModel(
         model=model,
         head=head if head.class_names else replace(head, class_names=tuple(map(str, range(n_classes)))),
@@ -150,20 +116,3 @@ def _loaded(path: Path, sha256: str, head: Head, thresholds: tuple[float, ...], 
             "background": int(tags.get("images.background", "0")),
         }),
     )  # fmt: skip
-
-
-def _parts(config: Any) -> Iterator[Mapping[str, Any]]:
-    """All objects a configuration names, at any depth."""
-    if isinstance(config, Mapping):
-        if "class_name" in config:
-            yield config
-        for value in config.values():
-            yield from _parts(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _parts(value)
-
-
-def _refused(path: Path, received: str) -> IntegrityError:
-    expected = "a .keras model of Keras's own layers"
-    return IntegrityError(path, received=received, expected=expected, change="name another model with --model")

@@ -35,6 +35,8 @@ class SearchParams(Frozen):
     space: Annotated[dict[str, Dimension], Field(min_length=1)]
     budget: BudgetParams
     train_limit: Annotated[int, Field(ge=1)] | None = None
+    rounds: Annotated[int, Field(ge=1, le=100)] = 3
+    remedies: Literal["on", "off"] = "on"
     finalists: Annotated[int, Field(ge=1, le=100)] = 3
     finalist_seeds: Annotated[int, Field(ge=0, le=100)] = 2
     executor: Literal["local", "inline"] = "local"

@@ -252,14 +252,22 @@ def _known_words(model: type[BaseModel], location: Sequence[str]) -> list[str]:
     """The keys of the section at a location, which names the kind of a section of several kinds after the section."""
     inner: Any = model
     for part in location:
+        inner = _without_none(inner)
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             fields = inner.model_fields.items()
             inner = next((field.annotation for name, field in fields if part in (name, field.alias)), None)
         else:
             inner = _kinds(inner).get(part)
+    inner = _without_none(inner)
     if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
         return []
     return [field.alias or name for name, field in inner.model_fields.items()]
+
+
+def _without_none(annotation: Any) -> Any:
+    """The section that may be left out, of `Section | None`; anything else as it is."""
+    others = [kind for kind in get_args(annotation) if kind is not type(None)]
+    return others[0] if len(others) == 1 and len(get_args(annotation)) == 2 else annotation
 
 
 def _kinds(union: Any) -> dict[str, Any]:

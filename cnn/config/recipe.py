@@ -9,6 +9,7 @@ from pydantic import Field
 
 from cnn.config.architectures import ModelRecipe, PlainRecipe
 from cnn.config.frozen import Fraction, Frozen
+from cnn.config.transfer import TransferRecipe
 
 
 class OptimizerRecipe(Frozen):
@@ -83,3 +84,10 @@ class Recipe(Frozen):
     optimizer: OptimizerRecipe = OptimizerRecipe()
     training: TrainingRecipe = TrainingRecipe()
     augment: AugmentRecipe = AugmentRecipe()
+    transfer: TransferRecipe | None = None
+
+    @property
+    def most_epochs(self) -> int:
+        """Epochs of both phases, if patience ends none."""
+        then = self.transfer.then if self.transfer else None
+        return self.training.epochs + (then.epochs if then else 0)

@@ -9,9 +9,10 @@ With `model.family: {type: choice, values: [plain, vgg, resnet]}` each trial cho
 fields then need a condition: `model.depth: {type: choice, values: [11, 13], when: {model.family: [vgg]}}`.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, TypeAdapter, model_validator
 
 from cnn.config.frozen import Frozen
 
@@ -73,3 +74,15 @@ class Choice(Frozen):
 
 
 Dimension = Annotated[Float | Int | Choice, Field(discriminator="type")]
+
+_DIMENSIONS: TypeAdapter[dict[str, Dimension]] = TypeAdapter(dict[str, Dimension])
+
+
+def dimensions_document(dimensions: Mapping[str, Dimension]) -> dict[str, Any]:
+    """Dimensions by path, as JSON."""
+    return {path: dimension.model_dump(mode="json") for path, dimension in dimensions.items()}
+
+
+def dimensions_from(document: Mapping[str, Any]) -> dict[str, Dimension]:
+    """Dimensions from their JSON document."""
+    return _DIMENSIONS.validate_python(dict(document))

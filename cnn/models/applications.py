@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 
 from cnn.errors import ConfigError
 from cnn.models.blocks import Layers
@@ -58,11 +60,24 @@ def application(
     return made[template.operations[-1].name].output
 
 
-def _template(network: Callable[..., keras.Model], **options: Any) -> keras.Model:
+def published_weights(network: Callable[..., keras.Model], **options: Any) -> dict[str, npt.NDArray[np.float32]]:
+    """ImageNet weights of a network of `keras.applications` without its top, by `layer/variable`, with the names that
+    `application` gives. Keras downloads them from their official place, unless they lie in its cache.
+    """
+    template = _template(network, weights="imagenet", **options)
+    names = _names_from_the_beginning([operation.name for operation in template.operations])
+    return {
+        f"{names[layer.name]}/{variable.name}": variable.numpy()
+        for layer in template.layers
+        for variable in layer.weights
+    }
+
+
+def _template(network: Callable[..., keras.Model], *, weights: str | None = None, **options: Any) -> keras.Model:
     """The network as Keras makes it. Its seedless initializers draw from Python's generator, which is put back."""
     state = random.getstate()
     try:
-        return network(include_top=False, weights=None, **options)
+        return network(include_top=False, weights=weights, **options)
     finally:
         random.setstate(state)
 

@@ -8,6 +8,9 @@ import keras
 from cnn.models.blocks import Layers
 from cnn.records import Head, Task
 
+CLASSIFIERS = ("probs", "positive")
+"""The layers whose weights belong to the classes, of any head."""
+
 
 def feature_vector(
     maps: keras.KerasTensor, layers: Layers, *, by: Literal["flatten", "global_average"]

@@ -36,6 +36,14 @@ class Budget:
             return None
         return max(0.0, self._limits.minutes * 60 - self.elapsed_s())
 
+    def progress(self, n_asked: int, costs: Sequence[Cost]) -> float:
+        """The part of the budget that is used up, in [0, 1]: of the bound that is nearest to its end."""
+        limits = self._limits
+        trials = n_asked / limits.trials if limits.trials is not None else 0.0
+        minutes = self.elapsed_s() / (limits.minutes * 60) if limits.minutes is not None else 0.0
+        cpu_s = sum(cost.cpu_s for cost in costs)
+        return min(1.0, max(trials, minutes, cpu_s / (limits.cpu_minutes * 60) if limits.cpu_minutes else 0.0))
+
     def spent(self, costs: Sequence[Cost]) -> bool:
         """Whether the clock or the processor time has run out: what is under way must stop."""
         cpu_left = self._cpu_left_s(costs)

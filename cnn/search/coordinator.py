@@ -27,6 +27,7 @@ from cnn.search.job import EpochDone, Event, Job, JobEnded, JobId, JobLost, with
 from cnn.search.ledger import LedgerRow
 from cnn.search.logbook import Logbook
 from cnn.search.screen import Progress, Screen
+from cnn.search.steering import Asked, Steering
 from cnn.search.study import Study
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Coordinator:
 
     Args:
         base: The recipe that proposals vary.
+        steering: Rounds and remedies; None: a plain search.
     """
 
     def __init__(
@@ -53,10 +55,11 @@ class Coordinator:
         logbook: Logbook,
         budget: Budget,
         screen: Screen,
+        steering: Steering | None = None,
     ) -> None:
         self._params, self._base, self._study = params, base, study
         self._searcher, self._executor, self._logbook = searcher, executor, logbook
-        self._budget, self._screen = budget, screen
+        self._budget, self._screen, self._steering = budget, screen, steering
         self._ledger = study.ledger
         self._rows = {row.id: row for row in self._ledger.rows()}
         self._running: dict[JobId, Cost] = {}
@@ -76,9 +79,14 @@ class Coordinator:
         """
         self._searcher.restore(self._ledger.stored_trials(), self._ledger.read("engine_state"))
         self._repeat_untold()
+        if self._steering:
+            self._steering.restore(self._trials())
+            self._logbook.rounds(self._steering.rounds)
         try:
             self._drive(self._next_trial)
             self._drive(self._next_repeat)
+            if self._steering:
+                self._steering.close()
         except UserError:  # of this machine: a full disk, say; the next start goes on
             self._logbook.interrupt(list(self._running))
             raise
@@ -122,16 +130,26 @@ class Coordinator:
                 raise Interrupted(self._study.name)
 
     def _next_trial(self) -> JobId | None:
-        trials = [row for row in self._rows.values() if row.id.repeat == 0]
+        trials = self._trials()
         running = {job.number: cost for job, cost in self._running.items()}
         if self._exhausted or self._waiting or not self._budget.admits(len(trials), self._costs(), running):
             return None
-        proposal = self._searcher.ask(len(trials))
-        if isinstance(proposal, Pause):
-            self._exhausted = proposal is Pause.EXHAUSTED
-            self._waiting = proposal is Pause.WAIT
+        asked = self._asked(trials)
+        if isinstance(asked.proposal, Pause):
+            self._exhausted = asked.proposal is Pause.EXHAUSTED
+            self._waiting = asked.proposal is Pause.WAIT
             return None
-        return self._begin(JobId(proposal.number), proposal, engine_state=self._searcher.state())
+        facts = {**asked.facts, "engine_state": self._searcher.state()}
+        return self._begin(JobId(asked.proposal.number), asked.proposal, asked.seed, **facts)
+
+    def _asked(self, trials: list[LedgerRow]) -> Asked:
+        if self._steering is None:
+            return Asked(proposal=self._searcher.ask(len(trials)), facts={})
+        opened = self._steering.turn(trials, self._budget.progress(len(trials), self._costs()))
+        if opened:
+            self._logbook.rounds(self._steering.rounds)
+            self._screen.opened(len(self._steering.rounds), opened.changes)
+        return self._steering.ask(self._searcher, trials)
 
     def _next_repeat(self) -> JobId | None:
         rows = list(self._rows.values())
@@ -141,9 +159,9 @@ class Coordinator:
         trial = self._rows[JobId(pending[0].number)]
         return self._begin(pending[0], trial.proposal)
 
-    def _begin(self, job: JobId, proposal: Proposal, *, engine_state: str | None = None) -> JobId:
-        seed = derived_seed(self._params.seed, "trial", *job)
-        self._ledger.begin(job, proposal, seed, engine_state=engine_state)
+    def _begin(self, job: JobId, proposal: Proposal, seed: int | None = None, **facts: str) -> JobId:
+        seed = derived_seed(self._params.seed, "trial", *job) if seed is None else seed
+        self._ledger.begin(job, proposal, seed, **facts)
         self._rows[job] = LedgerRow(id=job, proposal=proposal, seed=seed, cost=Cost(), deaths=0, outcome=None)
         return job
 
@@ -187,11 +205,17 @@ class Coordinator:
         epoch = event.row.epoch
         if self._budget.spent(self._costs()):
             self._stop_reasons[event.id] = f"the budget ended at epoch {epoch + 1}"
-        elif event.id.repeat == 0 and self._searcher.report(event.id.number, epoch, event.row.val_score):
+        elif self._prunes(event.id, epoch, event.row.val_score):
             self._stop_reasons[event.id] = f"pruned at epoch {epoch + 1}"
         else:
             self._stop_reasons.pop(event.id, None)
         return event.id in self._stop_reasons
+
+    def _prunes(self, job: JobId, epoch: int, score: float) -> bool:
+        if job.repeat > 0:
+            return False
+        paired = self._steering is not None and self._steering.is_pair(job.number)
+        return self._searcher.report(job.number, epoch, score) and not paired
 
     def _end(self, job: JobId, outcome: Outcome) -> None:
         row = self._rows[job]
@@ -205,6 +229,8 @@ class Coordinator:
         self._ledger.finish(job, outcome, elapsed_s=self._budget.elapsed_s(), engine_state=engine_state)
         self._study.discard(job)
         self._rows[job] = replace(row, outcome=outcome, cost=outcome.cost)
+        if self._steering and job.repeat == 0:
+            self._steering.ended(job.number, self._trials())
         self._logbook.end(job, outcome)
         self._screen.ended(job, outcome)
         self._forget(job)
@@ -239,6 +265,9 @@ class Coordinator:
         if time.monotonic() - self._ended_at > _GRACE_S:
             for job in self._running:
                 self._executor.kill(job)
+
+    def _trials(self) -> list[LedgerRow]:
+        return [row for row in self._rows.values() if row.id.repeat == 0]
 
     def _costs(self) -> list[Cost]:
         return [row.cost + self._running.get(job, Cost()) for job, row in self._rows.items()]

@@ -43,12 +43,14 @@ class WorkerSetup:
         data: Folder of the prepared arrays.
         train_limit: Train on a stratified part of so many images; None for all.
         threads: Threads of one worker.
+        start: Folder of the weights that recipes with `transfer` start from; empty for none.
     """
 
     data: Path
     train_limit: int | None
     seed: int
     threads: int
+    start: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,16 +98,21 @@ class Ledger:
 
     # ---- runs
 
-    def begin(self, run: JobId, proposal: Proposal, seed: int, *, engine_state: str | None = None) -> None:
-        """A run is under way from now on, and the engine knows it."""
+    def begin(
+        self, run: JobId, proposal: Proposal, seed: int, *, engine_state: str | None = None, **facts: str
+    ) -> None:
+        """A run is under way from now on, and the engine knows it.
+
+        Args:
+            facts: About the study, that become true with it.
+        """
         body = json.dumps({"values": dict(proposal.values), "epochs": proposal.epochs})
         with self._transaction():
             self._db.execute(
                 "INSERT INTO runs (number, repeat, proposal, seed, state, cost) VALUES (?, ?, ?, ?, ?, ?)",
                 (*run, body, seed, TrialState.RUNNING.value, json.dumps(asdict(Cost()))),
             )
-            if engine_state is not None:
-                self._write({"engine_state": engine_state})
+            self._write(facts | ({} if engine_state is None else {"engine_state": engine_state}))
 
     def spend(self, run: JobId, cost: Cost, *, elapsed_s: float) -> None:
         """What a run under way has cost so far over all attempts, and how long the search has run."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -12,6 +12,7 @@ from cnn.durable import write_json
 from cnn.records import Curve, EpochRow, Outcome, Scalar
 from cnn.search.finalists import Standing
 from cnn.search.job import JobId
+from cnn.search.rounds import Round
 from cnn.tracking.conventions import RUN_STATES, diagnosis_tags, end_figures, flat
 from cnn.tracking.tracker import Run, RunState, Tracker
 
@@ -97,6 +98,16 @@ class Logbook:
         for row in outcome.curve:
             self.epoch(job, row)
         self.end(job, outcome)
+
+    def rounds(self, rounds: Sequence[Round]) -> None:
+        """The rounds so far: a tag each with what it changed, and all of them with their ranges in `rounds.json`."""
+        if not rounds:
+            return
+        changed = {f"round_{n}": " ".join(one.changes) or "the whole space" for n, one in enumerate(rounds, 1)}
+        self._tracker.set_tags(self._study, {"rounds": str(len(rounds))} | changed)
+        written = self._scratch / "rounds.json"
+        write_json(written, [one.document() for one in rounds])
+        self._tracker.log_file(self._study, written)
 
     def interrupt(self, jobs: list[JobId]) -> None:
         """The search was told to stop; it can be gone on with."""

@@ -1,7 +1,7 @@
 """The search as a person sees it: a live table in a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -86,6 +86,13 @@ class Screen:
         line.append(f"  {outcome.cost.wall_s:.0f} s")
         if outcome.reason != "all epochs":
             line.append(f"  ({outcome.reason})", "dim")
+        self._say(line)
+
+    def opened(self, number: int, changes: Sequence[str]) -> None:
+        """A round begins: one line, above the table."""
+        self._say(Text.assemble((f"round {number}: ", "bold"), " ".join(changes) or "the whole space"))
+
+    def _say(self, line: Text) -> None:
         (self._live.console if self._live else self._console).print(line, highlight=False, soft_wrap=True)
 
     def _table(self, progress: Progress) -> RenderableType:

@@ -3,6 +3,8 @@
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cnn.config.reading import validated
 from cnn.config.recipe import Recipe
@@ -10,6 +12,9 @@ from cnn.data.store import Split, open_training, read_prepared
 from cnn.errors import StorageError, UserError
 from cnn.records import Cost, EpochRow, Outcome, TrialState
 from cnn.search.job import EpochDone, Job, JobEnded, WorkerSetup
+
+if TYPE_CHECKING:
+    from cnn.training.backbone import Weights
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +30,8 @@ class Trainer:
         import cnn.training.fit  # noqa: F401 - now, that no trial be charged for it
         from cnn.data.splits import stratified_subset
 
+        self._start = setup.start
+        self._weights: Weights | None = None
         prepared = read_prepared(setup.data)
         self._head = prepared.head
         self._train, self._validation = open_training(prepared)
@@ -69,6 +76,7 @@ class Trainer:
                 seed=job.seed,
                 checkpoint=job.folder,
                 on_epoch=on_epoch,
+                backbone=self._backbone(recipe),
             )
         except StorageError:
             raise  # no recipe is to blame for a full disk: the search must stop
@@ -80,6 +88,16 @@ class Trainer:
             log.exception("trial %s failed", job.id)
             return TrialState.FAILED, _reason(error)
         return fitted.state, fitted.reason
+
+    def _backbone(self, recipe: Recipe) -> "Weights | None":
+        """What the recipe starts from, read once in the life of a worker."""
+        from cnn.training.backbone import kept_weights
+
+        if recipe.transfer is None or not self._start:
+            return None
+        if self._weights is None:
+            self._weights = kept_weights(Path(self._start))
+        return self._weights
 
 
 class _Meter:

@@ -16,9 +16,15 @@ from cnn.records import Head, Scalar
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from cnn.config.recipe import Recipe
+    from cnn.data.store import Prepared
     from cnn.search.coordinator import Coordinator
+    from cnn.search.engines.searcher import Searcher
     from cnn.search.finalists import Standing
     from cnn.search.parts import SearchParts
+    from cnn.search.space import Space
+    from cnn.search.steering import Steering
+    from cnn.search.study import Study
 
 _DELIVERY_S = 60.0
 
@@ -43,33 +49,45 @@ def search(
         Interrupted: Ctrl-C; the next call goes on.
     """
     from cnn.data.store import open_training, read_prepared
-    from cnn.lineage import read_lineage
     from cnn.reports.study import write_study_report
-    from cnn.reports.study_facts import StudyFacts
+    from cnn.reports.study_facts import Round, StudyFacts
     from cnn.search.budget import Budget
     from cnn.search.coordinator import Coordinator
     from cnn.search.logbook import Logbook, verdict_counts
     from cnn.search.results import totals, write_results
+    from cnn.search.rounds import read_rounds
     from cnn.search.screen import Screen
-    from cnn.search.space import Space
     from cnn.search.study import open_study
-    from cnn.tracking.conventions import flat, lineage_tags
+    from cnn.steps.weights import kept_start
+    from cnn.tracking.conventions import flat
 
     prepared = read_prepared(data)
     training, validation = open_training(prepared)  # a flipped byte is refused here, not by one worker after the other
     base = read_recipe(params.search.recipe)
-    space = Space(params.search.space)
-    space.check(base)
+    space = _space(params.search, base)
     identity = study_digest(params.search, base.model_dump(mode="json"), prepared.data_hash, prepared.head)
-    lineage = read_lineage(prepared.data_hash, identity, night=environment.night)
     engine = engine_name(params.search)
 
     with open_study(environment.studies, identity, night=environment.night) as study:
         console.print(f"study {study.name} {'goes on' if study.resumed else 'begins'}: {engine}", highlight=False)
+        base = kept_start(base, study.folder, prepared.image_shape[-1], parts.registry)
         searcher = parts.searcher(space, study.name)
-        tags = lineage_tags(lineage) | {"study": study.name, "engine": engine, "source": params.prepare.source}
+        tags = _tags(params, base, prepared, environment) | {"study": study.name}
         n_clean = min(len(training), params.search.train_limit or len(training), len(validation))
         diagnose = parts.diagnose(prepared.head, n_clean, len(validation)) if parts.diagnose else None
+        steering = _steering(
+            params.search,
+            parts,
+            searcher,
+            study,
+            space=space,
+            base=base,
+            prepared=prepared,
+            n_clean=n_clean,
+            n_val=len(validation),
+        )
+        if parts.adviser and not steering:
+            console.print(f"search.remedies is off: {engine} tries only what it proposes itself", highlight=False)
         logbook = Logbook(parts.tracker, study.name, tags, draw=parts.draw, scratch=study.folder, diagnose=diagnose)
         logbook.open(flat(params.search.model_dump(mode="json", exclude={"space"})) | _space_params(params.search))
         budget = Budget(
@@ -82,7 +100,9 @@ def search(
             parts.sheets(study, data),
             closing(parts.executor(study, data)) as executor,
             parts.sampler(study.name),
-            Screen(console, study.name, params.search.budget.epochs) as screen,
+            Screen(
+                console, study.name, params.search.budget.epochs + base.most_epochs - base.training.epochs
+            ) as screen,
         ):
             coordinator = Coordinator(
                 params.search,
@@ -93,6 +113,7 @@ def search(
                 logbook=logbook,
                 budget=budget,
                 screen=screen,
+                steering=steering,
             )
             with _ctrl_c(coordinator):
                 try:
@@ -111,6 +132,7 @@ def search(
             rows=rows,
             n_train=min(len(training), params.search.train_limit or len(training)),
             n_val=len(validation),
+            rounds=tuple(Round(first_trial=one.first_trial, changes=one.changes) for one in read_rounds(study.ledger)),
         )
         files.append(write_study_report(out / "study.html", facts))
         counts = verdict_counts(diagnose, (row.outcome for row in rows if row.outcome and row.id.repeat == 0))
@@ -118,6 +140,48 @@ def search(
         parts.tracker.flush(_DELIVERY_S)
         study.finish()  # the very last: until then, a start after a kill goes on with this study
     return winner
+
+
+def _steering(
+    params: SearchParams,
+    parts: "SearchParts",
+    searcher: "Searcher",
+    study: "Study",
+    *,
+    space: "Space",
+    base: "Recipe",
+    prepared: "Prepared",
+    n_clean: int,
+    n_val: int,
+) -> "Steering | None":
+    """The rounds of a search; None for a plain one."""
+    from cnn.search.steering import Steering
+
+    if parts.adviser is None or not searcher.steerable:
+        return None
+    adviser = parts.adviser(space, base, head=prepared.head, n_clean=n_clean, n_val=n_val, data_hash=prepared.data_hash)
+    return Steering(space, study, adviser, seed=params.seed, n_rounds=params.rounds)
+
+
+def _space(params: SearchParams, base: "Recipe") -> "Space":
+    from cnn.search.space import Space
+    from cnn.steps.weights import check_start_is_fixed
+
+    space = Space(params.space)
+    space.check(base)
+    check_start_is_fixed(space.dimensions)
+    return space
+
+
+def _tags(params: Params, base: "Recipe", prepared: "Prepared", environment: Environment) -> dict[str, str]:
+    """Of the search and all its runs: what they come from, and the digest of what decides how they come out."""
+    from cnn.lineage import read_lineage
+    from cnn.steps.weights import start_tags
+    from cnn.tracking.conventions import lineage_tags
+
+    identity = study_digest(params.search, base.model_dump(mode="json"), prepared.data_hash, prepared.head)
+    lineage = lineage_tags(read_lineage(prepared.data_hash, identity, night=environment.night))
+    return lineage | start_tags(base) | {"engine": engine_name(params.search), "source": params.prepare.source}
 
 
 def study_digest(params: SearchParams, base: Mapping[str, Any], data_hash: str, head: Head) -> str:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from cnn.config.recipe import Recipe
     from cnn.data.store import Prepared
     from cnn.records import Curve
+    from cnn.steps.weights import OpenRegistry
     from cnn.tracking.tracker import Run, Tracker
+    from cnn.training.backbone import Weights
     from cnn.training.fit import Fitted
 
 
@@ -24,6 +26,7 @@ def train(
     environment: Environment,
     tracker: "Tracker",
     *,
+    registry: "OpenRegistry | None" = None,
     data: Path = PREPARED,
     winner: Path = WINNER,
     out: Path = TRAINED,
@@ -31,6 +34,7 @@ def train(
     """Train the candidate, or go on where a killed process stopped, and write it with its curve.
 
     Args:
+        registry: Opens the registry, where what a recipe with `transfer` starts from may stand.
         data: Folder of the prepared arrays; the test images in it are not opened.
         winner: What the search found; read when `train.recipe` is `winner`.
         out: Takes `model.keras`, `curves.csv` and `curve.png`, which are the same bytes wherever the same candidate is
@@ -53,9 +57,11 @@ def train(
     prepared = read_prepared(data)
     recipe = read_chosen_recipe(params.train, winner)
     configure_process(threads=None)
+    from cnn.steps.weights import started
     from cnn.training.checkpoint import discard, discard_abandoned
     from cnn.training.saving import write_model
 
+    recipe, backbone = started(recipe, prepared.image_shape[-1], registry)
     identity = digest(recipe, params.train.seed, prepared.data_hash, prepared.head.document())
     checkpoints = environment.home / "training" / identity
     run = _run(recipe, params, environment, prepared, identity)
@@ -63,7 +69,9 @@ def train(
     # both to the very end: a run whose lock is free and which is not closed yet would be taken for a dead one
     with _alone(checkpoints), exclusive(environment.studies / run.key.partition("/")[0] / "lock", what="a training"):
         discard_abandoned(checkpoints.parent)
-        fitted = _fit_logged(recipe, params.train.seed, prepared, checkpoints, tracker=tracker, run=run)
+        fitted = _fit_logged(
+            recipe, params.train.seed, prepared, checkpoints, tracker=tracker, run=run, backbone=backbone
+        )
         write_model(out / "model.keras", fitted.model)
         document = _document(fitted, recipe, prepared, run.key, out / "model.keras")
         _write_outputs(out, fitted.curve, document, run.name)
@@ -112,6 +120,7 @@ def _alone(checkpoints: Path) -> Iterator[None]:
 def _run(recipe: "Recipe", params: Params, environment: Environment, prepared: "Prepared", identity: str) -> "Run":
     from cnn.config.reading import digest
     from cnn.lineage import read_lineage
+    from cnn.steps.weights import start_tags
     from cnn.tracking.conventions import flat, lineage_tags
     from cnn.tracking.tracker import Run
 
@@ -121,12 +130,21 @@ def _run(recipe: "Recipe", params: Params, environment: Environment, prepared: "
         name="candidate",
         parent=environment.night,  # the night's search: its candidate stands below it
         params=flat(recipe.model_dump(mode="json")) | {"seed": params.train.seed},
-        tags=lineage_tags(lineage) | {"role": "candidate", "source": prepared.source, "state": "running"},
+        tags=lineage_tags(lineage)
+        | start_tags(recipe)
+        | {"role": "candidate", "source": prepared.source, "state": "running"},
     )
 
 
 def _fit_logged(
-    recipe: "Recipe", seed: int, prepared: "Prepared", checkpoints: Path, *, tracker: "Tracker", run: "Run"
+    recipe: "Recipe",
+    seed: int,
+    prepared: "Prepared",
+    checkpoints: Path,
+    *,
+    tracker: "Tracker",
+    run: "Run",
+    backbone: "Weights | None",
 ) -> "Fitted":
     """Train while the tracker and the screen hear of each epoch; whatever ends it, the run does not stay open."""
     import rich
@@ -139,7 +157,7 @@ def _fit_logged(
 
     def on_epoch(row: EpochRow) -> bool:
         tracker.log_epoch(run.key, row)
-        rich.print(_line(row, recipe.training.epochs))
+        rich.print(_line(row, recipe.most_epochs))
         return False
 
     training, validation = open_training(prepared)
@@ -149,7 +167,8 @@ def _fit_logged(
     for sheet in drawn_here(training, head.class_names, recipe.augment, picture, title=run.name, seed=seed):
         tracker.log_file(run.key, sheet)
     try:
-        fitted = fit(recipe, training, validation, head=head, seed=seed, checkpoint=checkpoints, on_epoch=on_epoch)
+        settings: dict[str, Any] = {"head": head, "seed": seed, "checkpoint": checkpoints, "backbone": backbone}
+        fitted = fit(recipe, training, validation, on_epoch=on_epoch, **settings)
         _check_trained(fitted)
     except BaseException as error:
         tracker.set_tags(run.key, {"state": "failed", "reason": f"{type(error).__name__}: {error}"[:500]})

@@ -36,10 +36,16 @@ class MlflowRegistry:
         return version
 
     def version_by_alias(self, name: str, alias: str) -> Version | None:
+        return self._found(lambda: self._client.get_model_version_by_alias(name, alias))
+
+    def version(self, name: str, number: int) -> Version | None:
+        return self._found(lambda: self._client.get_model_version(name, str(number)))
+
+    def _found(self, call: Callable[[], Any]) -> Version | None:
         from mlflow.exceptions import MlflowException  # noqa: TID251
 
         try:
-            return self._version(self._ask(lambda: self._client.get_model_version_by_alias(name, alias)))
+            return self._version(self._ask(call))
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None

@@ -105,6 +105,10 @@ class Registry(Protocol):
         """The version an alias points to; None when there is no such alias."""
         ...
 
+    def version(self, name: str, number: int) -> Version | None:
+        """A version by its number; None when there is none."""
+        ...
+
     def set_alias(self, version: Version, alias: str) -> None:
         """Point an alias to a version."""
         ...
@@ -155,6 +159,10 @@ class MemoryRegistry:
     def version_by_alias(self, name: str, alias: str) -> Version | None:
         number = self._aliases.get((name, alias))
         return None if number is None else self._versions[name][number - 1]
+
+    def version(self, name: str, number: int) -> Version | None:
+        versions = self._versions.get(name, [])
+        return versions[number - 1] if 1 <= number <= len(versions) else None
 
     def set_alias(self, version: Version, alias: str) -> None:
         self._aliases[version.name, alias] = version.number

@@ -6,22 +6,44 @@ import numpy as np
 from cnn.config.recipe import Recipe
 from cnn.models.build import build_model
 from cnn.records import Head, Task
+from cnn.training.backbone import Weights
 from cnn.training.losses import make_loss, running_metrics
 from cnn.training.optimizers import make_optimizer
 from cnn.training.schedules import Schedule
+from cnn.training.transfer import start_from
 
 STEPS_PER_EXECUTION = 16
 """Steps between two returns to Python: small networks gain most, large ones lose nothing."""
 
 
 def compiled_model(
-    recipe: Recipe, image_shape: tuple[int, int, int], head: Head, *, seed: int, schedule: Schedule
+    recipe: Recipe,
+    image_shape: tuple[int, int, int],
+    head: Head,
+    *,
+    seed: int,
+    schedule: Schedule,
+    backbone: Weights | None = None,
 ) -> keras.Model:
     """The network, ready for `fit`; without XLA, which is slower on processors.
 
     Its metrics are `accuracy` and `cross_entropy`, the latter without label smoothing whatever the loss has.
+
+    Args:
+        backbone: What a recipe with `transfer` starts from.
+
+    Raises:
+        ConfigError: The recipe cannot be built for such images, or does not fit what it is to start from.
     """
     model = build_model(recipe.model, image_shape, head, seed=seed, mixed_precision=recipe.training.mixed_precision)
+    if recipe.transfer is not None:
+        start_from(model, backbone, recipe.transfer)
+    make_ready(model, recipe, head, schedule)
+    return model
+
+
+def make_ready(model: keras.Model, recipe: Recipe, head: Head, schedule: Schedule) -> None:
+    """Compile a network with a new optimizer for the layers that are trainable now."""
     model.compile(
         optimizer=make_optimizer(recipe.optimizer, schedule),
         loss=make_loss(head, recipe.training.label_smoothing),
@@ -30,7 +52,6 @@ def compiled_model(
         steps_per_execution=STEPS_PER_EXECUTION,
     )
     _create_variables(model, head)
-    return model
 
 
 def _create_variables(model: keras.Model, head: Head) -> None:

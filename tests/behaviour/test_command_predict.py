@@ -10,12 +10,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cnn.commands import predict as command
-from cnn.commands.chosen_model import check_runs_no_code, chosen_model
+from cnn.commands.chosen_model import chosen_model
 from cnn.durable import sha256_of, write_sealed
 from cnn.errors import ConfigError, DataError, IntegrityError
 from cnn.evaluation.predictions import Predictions, write_predictions
 from cnn.records import Head, Task
 from cnn.tracking.registry import CHAMPION, Candidate, MemoryRegistry
+from cnn.training.model_file import check_runs_no_code
 
 pytestmark = pytest.mark.slow
 

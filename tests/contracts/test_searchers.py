@@ -16,6 +16,7 @@ from cnn.config.space import Choice, Float, Int
 from cnn.records import Curve, Outcome, Proposal, TrialState, Values
 from cnn.search.engines.random import RandomSearcher
 from cnn.search.engines.searcher import Pause, Searcher, StoredTrial
+from cnn.search.focus import Focus, adjuster, is_whole
 from cnn.search.space import Space
 
 EPOCHS = 3
@@ -128,6 +129,11 @@ class Night:
     make: Callable[[], Searcher]
     workers: int = 1
     failing: Callable[[int], bool] = lambda number: False
+    focus: Focus = field(default_factory=dict)  # of `space`: most trials are moved into it
+    space: Space = MIXED
+    entered: Callable[[int], bool] = lambda number: (
+        False
+    )  # trials that have the first one's values, whatever is proposed
     lossy: bool = False  # each call of the engine is lost before the ledger is written, and made again after a restart
     trials: list[StoredTrial] = field(default_factory=list)
     state: str = ""
@@ -153,7 +159,7 @@ class Night:
 
     def ask(self, running: list[int]) -> bool:
         number = len(self.trials)
-        proposal = self._engine(lambda: self.searcher.ask(number))
+        proposal = self._engine(lambda: self._asked(number))
         if isinstance(proposal, Pause):
             self.exhausted = proposal is Pause.EXHAUSTED
             # Waiting makes sense only while something is under way.
@@ -163,6 +169,13 @@ class Night:
         self.trials.append(StoredTrial(proposal=proposal))
         running.append(number)
         return True
+
+    def _asked(self, number: int):
+        if self.entered(number):
+            proposal = replace(self.trials[0].proposal, number=number)
+            self.searcher.enter(proposal)
+            return proposal
+        return self.searcher.ask(number, adjuster(self.space, self.focus, seed=5, number=number))
 
     def advance(self, number: int) -> None:
         trial = self.trials[number]
@@ -342,3 +355,50 @@ def test_learns_more_than_chance(engine, tmp_path):
 def mean_best(engine: Engine, folder: Path) -> float:
     n_trials = 7 * len(engine.space.dimensions)
     return mean(Night(partial(engine.make, folder / str(seed), seed=seed)).run(n_trials).best for seed in range(4))
+
+
+# ---- trials with other values than were proposed
+
+STEERABLE = [engine for engine in WITHOUT_PRUNER if engine.sampler not in ("grid", "hyperband")]
+steerable = pytest.mark.parametrize("engine", [_param(engine) for engine in STEERABLE])
+
+
+def steered(engine: Engine, folder: Path, **changes) -> Night:
+    """A night that is told to look where dropout is high, and, where names are chosen, at sgd."""
+    focus: dict = {"dropout": Float(type="float", low=0.3, high=0.4)}
+    if "name" in engine.space.dimensions:
+        focus["name"] = Choice(type="choice", values=("sgd",))
+    return Night(
+        lambda: engine.make(folder), space=engine.space, focus=focus, entered={4, 9}.__contains__, workers=2, **changes
+    )
+
+
+@steerable
+def test_tries_what_it_is_told_to_try(engine, tmp_path):
+    night = steered(engine, tmp_path).run(12)
+    assert engine.make(tmp_path / "other").steerable
+    for number, proposal in enumerate(night.proposals):
+        # What is tried lies in the space, conditions included.
+        assert engine.space.contains(proposal.values)
+        if number in (4, 9):
+            # What the engine did not propose is taken as it is.
+            assert proposal.values == night.proposals[0].values
+        elif not is_whole(5, number):
+            assert 0.3 <= proposal.values["dropout"] <= 0.4
+            assert proposal.values.get("name", "sgd") == "sgd"
+
+
+@pytest.mark.slow
+@steerable
+def test_a_kill_at_any_point_changes_nothing_of_what_it_is_told(engine, tmp_path):
+    n_trials = 16 if engine.sampler == "cmaes" else 12
+    whole = steered(engine, tmp_path / "whole").run(n_trials)
+    torn = steered(engine, tmp_path / "torn", lossy=True).run(n_trials)
+    # The engine is restored with what was really tried, and goes on from there as if it had never been lost.
+    assert torn.proposals == whole.proposals
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["grid", "hyperband"])
+def test_an_engine_that_tries_only_its_own_proposals_says_so(sampler, tmp_path):
+    assert not Engine("keras_tuner", sampler).make(tmp_path).steerable

@@ -34,6 +34,7 @@ RECIPES = {
             "mixup": 0.4,
             "cutmix": 1.0,
         },
+        "transfer": {"from": "source.keras", "freeze": 1, "then": {"epochs": 2, "learning_rate": 0.01}},
     },
 }
 
@@ -54,7 +55,7 @@ def main(optimizer, folder):
     images[np.arange(400), labels * 3, :, 0] += 50
     train, validation = (Split(images=images[part], labels=labels[part]) for part in (slice(300), slice(300, None)))
     sections = RECIPES[optimizer]
-    training = {"epochs": EPOCHS, "batch_size": 32} | sections["training"]
+    training = {"epochs": EPOCHS - (2 if "transfer" in sections else 0), "batch_size": 32} | sections["training"]
     recipe = Recipe.model_validate({"model": MODEL, **sections, "training": training})
     names = Head(class_names=("a", "b", "c", "d"))
 
@@ -62,10 +63,21 @@ def main(optimizer, folder):
         print(row.epoch, flush=True)
         return False
 
-    fitted = fit(recipe, train, validation, head=names, seed=3, checkpoint=folder / "run", on_epoch=on_epoch)
+    settings = {"head": names, "seed": 3, "checkpoint": folder / "run", "backbone": backbone(recipe)}
+    fitted = fit(recipe, train, validation, on_epoch=on_epoch, **settings)
     curve = [{name: value for name, value in row.figures().items() if name != "seconds"} for row in fitted.curve]
     (folder / "curve.json").write_text(json.dumps(curve))
     np.savez(folder / "best.npz", *fitted.model.get_weights())
+
+
+def backbone(recipe):
+    """The weights a network for three other classes is made with."""
+    from cnn.models.build import build_model
+    from cnn.records import Head
+    from cnn.training.transfer import backbone_weights
+
+    model = build_model(recipe.model, (12, 12, 3), Head(class_names=("x", "y", "z")), seed=1)
+    return backbone_weights(model) if recipe.transfer else None
 
 
 def started(optimizer, folder):

@@ -8,6 +8,7 @@ the text of `state()`. Importing this module imports Keras.
 import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras_tuner  # noqa: TID251
@@ -20,7 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from cnn.config.space import Choice, Dimension, Float
 from cnn.records import Outcome, Proposal, Scalar, TrialState
-from cnn.search.engines.searcher import Pause, StoredTrial
+from cnn.search.engines.searcher import Adjust, Pause, StoredTrial
+from cnn.search.focus import adjusted
 from cnn.search.space import Space
 
 N_GRID_POINTS = 5
@@ -49,6 +51,11 @@ class KerasTunerSearcher:
         self._codes = {path: _Code(dimension, grid=sampler == "grid") for path, dimension in space.dimensions.items()}
         self._oracle = _oracle(sampler, self._hyperparameters(), seed=_draw(seed), epochs=epochs)
 
+    @property
+    def steerable(self) -> bool:
+        """A grid tries its points, and a bracket promotes what it has drawn itself."""
+        return self._sampler in ("random", "bayesian")
+
     def restore(self, trials: Sequence[StoredTrial], state: str) -> None:
         for trial in trials:
             number = trial.proposal.number
@@ -60,14 +67,21 @@ class KerasTunerSearcher:
         if state:
             self._oracle.set_state(self._oracle.get_state() | json.loads(state))
 
-    def ask(self, number: int) -> Proposal | Pause:
+    def ask(self, number: int, adjust: Adjust | None = None) -> Proposal | Pause:
         answer = self._populate(number)
         if answer["status"] != "RUNNING":
             return Pause.WAIT if answer["status"] == "IDLE" else Pause.EXHAUSTED
         coded = answer["values"]
-        self._enter(number, coded)
         values = {path: code.decoded(coded[path]) for path, code in self._codes.items() if path in coded}
-        return Proposal(number=number, values=values, epochs=int(coded.get(_EPOCHS, self._epochs)))
+        proposal = Proposal(number=number, values=values, epochs=int(coded.get(_EPOCHS, self._epochs)))
+        if adjust is not None:
+            proposal = replace(proposal, values=adjusted(self._space, values, adjust))
+            coded = self._coded(proposal)
+        self._enter(number, coded)
+        return proposal
+
+    def enter(self, proposal: Proposal) -> None:
+        self._enter(proposal.number, self._coded(proposal))
 
     def report(self, number: int, epoch: int, score: float) -> bool:
         return False

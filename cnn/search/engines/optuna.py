@@ -19,7 +19,7 @@ from cnn.config.space import Choice, Dimension, Float
 from cnn.errors import SpaceError
 from cnn.records import Outcome, Proposal, Scalar, TrialState
 from cnn.search.engines.optuna_mirror import StudyMirror
-from cnn.search.engines.searcher import StoredTrial
+from cnn.search.engines.searcher import Adjust, StoredTrial
 from cnn.search.space import Space
 
 _STUDY = "search"
@@ -43,6 +43,8 @@ class OptunaSearcher:
         IntegrityError: The storage's sqlite file is torn.
         ServiceError: The storage doesn't answer.
     """
+
+    steerable = True
 
     def __init__(
         self, space: Space, *, seed: int, epochs: int, sampler: str, pruner: str, storage_url: str, study_name: str
@@ -75,17 +77,25 @@ class OptunaSearcher:
             self._readd(trial, kept["trials"].get(str(trial.proposal.number), {}))
         self._mirror.restore(trials)
 
-    def ask(self, number: int) -> Proposal:
+    def ask(self, number: int, adjust: Adjust | None = None) -> Proposal:
         self._study.sampler = _sampler(self._sampler, self._space, seed=self._seed, number=number)
         trial = self._study.ask()
         self._enter(number, trial.number)
         values: dict[str, Scalar] = {}
         for path, distribution in self._distributions.items():
             if self._space.is_active(path, values):
-                values[path] = _suggested(trial, path, distribution)
+                proposed = _suggested(trial, path, distribution)
+                values[path] = adjust(path, proposed) if adjust else proposed
+                if values[path] != proposed:
+                    inside = distribution.to_internal_repr(values[path])
+                    self._storage.set_trial_param(self._ids[number], path, inside, distribution)
         proposal = Proposal(number=number, values=values, epochs=self._epochs)
         self._mirror.ask(proposal)
         return proposal
+
+    def enter(self, proposal: Proposal) -> None:
+        self._readd(StoredTrial(proposal=proposal), {})
+        self._mirror.ask(proposal)
 
     def report(self, number: int, epoch: int, score: float) -> bool:
         doomed = self._judge(number, epoch, score)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from cnn.records import Outcome, Proposal
-from cnn.search.engines.searcher import StoredTrial
+from cnn.search.engines.searcher import Adjust, StoredTrial
+from cnn.search.focus import adjusted
 from cnn.search.space import Space
 
 
@@ -18,6 +19,8 @@ class RandomSearcher:
         Bergstra and Bengio, Random search for hyper-parameter optimization, JMLR 13 (2012).
     """
 
+    steerable = True
+
     def __init__(self, space: Space, *, seed: int, epochs: int) -> None:
         self._space = space
         self._seed = seed
@@ -26,9 +29,12 @@ class RandomSearcher:
     def restore(self, trials: Sequence[StoredTrial], state: str) -> None:
         pass
 
-    def ask(self, number: int) -> Proposal:
-        rng = np.random.default_rng([self._seed, number])
-        return Proposal(number=number, values=self._space.sample(rng), epochs=self._epochs)
+    def ask(self, number: int, adjust: Adjust | None = None) -> Proposal:
+        values = self._space.sample(np.random.default_rng([self._seed, number]))
+        return Proposal(number=number, values=adjusted(self._space, values, adjust), epochs=self._epochs)
+
+    def enter(self, proposal: Proposal) -> None:
+        pass
 
     def report(self, number: int, epoch: int, score: float) -> bool:
         return False

@@ -3,12 +3,12 @@
 An engine is called from one thread of one process, the coordinator. It trains nothing and logs nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from cnn.records import Curve, Outcome, Proposal
+from cnn.records import Curve, Outcome, Proposal, Scalar
 
 
 class Pause(Enum):
@@ -32,8 +32,17 @@ class StoredTrial:
     outcome: Outcome | None = None
 
 
+Adjust = Callable[[str, Scalar | None], Scalar]
+"""From a dimension and what an engine proposes for it (None: nothing) to the value that is tried."""
+
+
 class Searcher(Protocol):
     """Proposes recipes. Same seed and same answers, same proposals."""
+
+    @property
+    def steerable(self) -> bool:
+        """Whether it takes trials with other values than it proposes: `adjust` and `enter`."""
+        ...
 
     def restore(self, trials: Sequence[StoredTrial], state: str) -> None:
         """Go on from a ledger; called once, before anything else, also on a new study (no trials, empty state).
@@ -46,8 +55,16 @@ class Searcher(Protocol):
         """
         ...
 
-    def ask(self, number: int) -> Proposal | Pause:
-        """The next proposal, which bears `number` (0, 1, 2, ... in the order of asking)."""
+    def ask(self, number: int, adjust: Adjust | None = None) -> Proposal | Pause:
+        """The next proposal, which bears `number` (0, 1, 2, ... in the order of asking).
+
+        Args:
+            adjust: Has the last word on each active dimension, parents first; the engine knows what is really tried.
+        """
+        ...
+
+    def enter(self, proposal: Proposal) -> None:
+        """A trial that the engine did not propose takes the place of the next `ask`; it is reported and told alike."""
         ...
 
     def report(self, number: int, epoch: int, score: float) -> bool:
