@@ -99,7 +99,7 @@ def canvas_csv(folder: Path, n: int = 200, *, columns: bool = False) -> Path:
         n: 1 to 3000.
         columns: A column of 0 and 1 a digit; else one column `label` such as `3|7`.
     """
-    from cnn.data.sources import SOURCES
+    from cnn.data.sources.catalogue import SOURCES
 
     train = SOURCES["digits_canvas"].load(None, folder).train
     rows = []

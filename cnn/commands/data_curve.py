@@ -43,7 +43,7 @@ def data_curve(
         IntegrityError: The images or `winner.yaml` are missing or damaged.
         ServiceError: Another process measures this very curve.
     """
-    from cnn.data.store import open_training, read_prepared
+    from cnn.data.prepared.store import open_training, read_prepared
     from cnn.diagnosis import growing_data
     from cnn.diagnosis.power_law import data_curve
     from cnn.durable import exclusive, write_json

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cnn.config.preparing import ImagesParams
-from cnn.data.picture import BadPictureError, read_picture
+from cnn.data.pictures.picture import BadPictureError, read_picture
 from cnn.errors import DataError
 from cnn.records import Task
 from cnn.training.answers import predictions

@@ -22,8 +22,9 @@ class Split:
     """Images and what they show.
 
     Args:
-        images: (n, h, w, c) uint8, c is 1 or 3. While they are being prepared they may be `cnn.data.rows.ImageRows`,
-            which are read from the disk slice by slice: whoever needs all of them goes through `chunks`.
+        images: (n, h, w, c) uint8, c is 1 or 3. While they are being prepared they may be
+            `cnn.data.pictures.rows.ImageRows`, which are read from the disk slice by slice: whoever needs all of them
+            goes through `chunks`.
         labels: (n,) integers in [0, k), the position in the list of class names; multilabel: (n, k) uint8 of 0 and 1.
         names: (n,) the file each image came from, as its listing names it; None when they came as arrays.
     """

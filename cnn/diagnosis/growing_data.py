@@ -10,7 +10,7 @@ import numpy as np
 from cnn.config.reading import digest, recipe_with
 from cnn.config.recipe import Recipe
 from cnn.data.arrays import Split
-from cnn.data.splits import stratified_subset
+from cnn.data.prepared.splits import stratified_subset
 from cnn.diagnosis.power_law import Right
 from cnn.durable import read_sealed, write_sealed
 from cnn.errors import IntegrityError

@@ -211,7 +211,7 @@ def _name(label: np.ndarray, class_names: Sequence[str]) -> str:
 
 
 def _main(request: Mapping[str, object]) -> None:
-    from cnn.data.store import open_training, read_prepared
+    from cnn.data.prepared.store import open_training, read_prepared
     from cnn.runtime import configure_process
 
     os.nice(_NICE)

@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cnn.data.splits import TRAIN, VALIDATION
-from cnn.data.store import Prepared
+from cnn.data.prepared.splits import TRAIN, VALIDATION
+from cnn.data.prepared.store import Prepared
 from cnn.evaluation.metrics import Metrics
 from cnn.evaluation.plots import curve_picture
 from cnn.evaluation.predictions import Predictions

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cnn.config.reading import validated
 from cnn.config.recipe import Recipe
-from cnn.data.store import Split, open_training, read_prepared
+from cnn.data.prepared.store import Split, open_training, read_prepared
 from cnn.errors import StorageError, UserError
 from cnn.records import Cost, EpochRow, Outcome, TrialState
 from cnn.search.job import EpochDone, Job, JobEnded, WorkerSetup
@@ -28,7 +28,7 @@ class Trainer:
 
     def __init__(self, setup: WorkerSetup) -> None:
         import cnn.training.fit  # noqa: F401 - now, that no trial be charged for it
-        from cnn.data.splits import stratified_subset
+        from cnn.data.prepared.splits import stratified_subset
 
         self._start = setup.start
         self._weights: Weights | None = None

@@ -9,7 +9,7 @@ from cnn.config.params import Params
 from cnn.steps.train import read_curve
 
 if TYPE_CHECKING:
-    from cnn.data.store import Prepared
+    from cnn.data.prepared.store import Prepared
     from cnn.evaluation.metrics import Metrics
     from cnn.evaluation.predictions import Predictions
     from cnn.records import Task
@@ -39,7 +39,7 @@ def evaluate(
     """
     import rich
 
-    from cnn.data.store import open_test, read_prepared
+    from cnn.data.prepared.store import open_test, read_prepared
     from cnn.evaluation.metrics import metrics_of
     from cnn.evaluation.report import write_report
     from cnn.reports.run import write_run_report
@@ -139,7 +139,7 @@ def predictions_on_test(
     Raises:
         IntegrityError: A file is missing, torn or flipped.
     """
-    from cnn.data.store import open_test
+    from cnn.data.prepared.store import open_test
     from cnn.evaluation.predictions import predict
 
     test = open_test(prepared)

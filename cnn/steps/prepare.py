@@ -9,7 +9,7 @@ from cnn.config.params import Params
 if TYPE_CHECKING:
     from cnn.config.preparing import PrepareParams
     from cnn.data.arrays import DataSet
-    from cnn.data.store import Prepared
+    from cnn.data.prepared.store import Prepared
     from cnn.records import Head
 
 CARD_FILE = "data_card.json"
@@ -31,13 +31,13 @@ def prepare(params: Params, environment: Environment, folder: Path | None = None
     import rich
 
     from cnn.config.outputs import PREPARED
-    from cnn.data.card import data_card
-    from cnn.data.checks import check_classes, check_content
-    from cnn.data.cleaning import cleaned
-    from cnn.data.pictures import drop_pictures
-    from cnn.data.screen import card_screen
-    from cnn.data.sources import load_source
-    from cnn.data.store import write_prepared
+    from cnn.data.pictures.reading import drop_pictures
+    from cnn.data.prepared.store import write_prepared
+    from cnn.data.quality.card import data_card
+    from cnn.data.quality.checks import check_classes, check_content
+    from cnn.data.quality.cleaning import cleaned
+    from cnn.data.quality.screen import card_screen
+    from cnn.data.sources.catalogue import load_source
     from cnn.durable import write_json
 
     folder = folder or PREPARED
@@ -65,7 +65,7 @@ def head_of(params: "PrepareParams", data: "DataSet") -> "Head":
         DataError: The labels are of another kind than the task.
     """
     from cnn.config.tree import ancestors_of
-    from cnn.data.checks import check_form
+    from cnn.data.quality.checks import check_form
     from cnn.errors import DataError
     from cnn.records import Head, Task
 

@@ -13,7 +13,7 @@ from cnn.config.params import Params
 from cnn.steps.evaluate import load_model, predictions_on_test
 
 if TYPE_CHECKING:
-    from cnn.data.store import Prepared
+    from cnn.data.prepared.store import Prepared
     from cnn.evaluation.comparison import PairedTest
     from cnn.evaluation.predictions import Predictions
     from cnn.records import Head
@@ -191,7 +191,7 @@ def kept_predictions(version: "Version", registry: "Registry") -> "Predictions":
 
 def _present_data(data: Path, challenger: "Version") -> "Prepared":
     """The prepared set, whose test images are those of the challenger."""
-    from cnn.data.store import read_prepared
+    from cnn.data.prepared.store import read_prepared
     from cnn.errors import IntegrityError
 
     prepared = read_prepared(data)

@@ -35,7 +35,7 @@ def register(
     import numpy as np
 
     from cnn.config.reading import digest
-    from cnn.data.store import open_training, read_prepared
+    from cnn.data.prepared.store import open_training, read_prepared
     from cnn.durable import read_sealed
     from cnn.lineage import read_lineage
     from cnn.runtime import configure_process

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cnn.config.recipe import Recipe
-    from cnn.data.store import Prepared
+    from cnn.data.prepared.store import Prepared
     from cnn.search.coordinator import Coordinator
     from cnn.search.engines.searcher import Searcher
     from cnn.search.finalists import Standing
@@ -48,7 +48,7 @@ def search(
         SpaceError: The space or the engine cannot work, or no trial brought a model.
         Interrupted: Ctrl-C; the next call goes on.
     """
-    from cnn.data.store import open_training, read_prepared
+    from cnn.data.prepared.store import open_training, read_prepared
     from cnn.reports.study import write_study_report
     from cnn.reports.study_facts import Round, StudyFacts
     from cnn.search.budget import Budget

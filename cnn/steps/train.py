@@ -13,7 +13,7 @@ from cnn.config.params import Params
 if TYPE_CHECKING:
     from cnn.config.params import TrainParams
     from cnn.config.recipe import Recipe
-    from cnn.data.store import Prepared
+    from cnn.data.prepared.store import Prepared
     from cnn.records import Curve
     from cnn.steps.weights import OpenRegistry
     from cnn.tracking.tracker import Run, Tracker
@@ -50,7 +50,7 @@ def train(
         ServiceError: Another process searches for this night, or trains another candidate of it.
     """
     from cnn.config.reading import digest
-    from cnn.data.store import read_prepared
+    from cnn.data.prepared.store import read_prepared
     from cnn.durable import exclusive
     from cnn.runtime import configure_process
 
@@ -149,7 +149,7 @@ def _fit_logged(
     """Train while the tracker and the screen hear of each epoch; whatever ends it, the run does not stay open."""
     import rich
 
-    from cnn.data.store import open_training
+    from cnn.data.prepared.store import open_training
     from cnn.evaluation.contact_sheet import drawn_here
     from cnn.records import EpochRow
     from cnn.tracking.tracker import RunState
@@ -231,7 +231,7 @@ def _diagnosis(fitted: "Fitted", recipe: "Recipe", prepared: "Prepared") -> dict
 
 def _thresholds(model: Any, prepared: "Prepared") -> list[float]:
     """From which probabilities on labels are predicted, chosen on the validation images; empty where none is needed."""
-    from cnn.data.store import open_training
+    from cnn.data.prepared.store import open_training
     from cnn.records import Task
     from cnn.training.scoring import probabilities
     from cnn.training.thresholds import chosen_thresholds

@@ -13,7 +13,7 @@ from cnn.config.reading import digest
 from cnn.config.recipe import Recipe
 from cnn.data.arrays import Split
 from cnn.data.pipeline import TrainingPipeline
-from cnn.data.splits import stratified_subset
+from cnn.data.prepared.splits import stratified_subset
 from cnn.records import Curve, EpochRow, Head, TrialState, best_row
 from cnn.training.backbone import Weights, digest_of
 from cnn.training.checkpoint import Arrays, Checkpoint, CheckpointFolder

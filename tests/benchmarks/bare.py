@@ -48,8 +48,8 @@ def checkpoint_seconds(task):
 def _begin(ready, threads, data, train_limit):
     configure_process(threads=threads)
     import cnn.training.fit  # noqa: F401
-    from cnn.data.splits import stratified_subset
-    from cnn.data.store import open_training, read_prepared
+    from cnn.data.prepared.splits import stratified_subset
+    from cnn.data.prepared.store import open_training, read_prepared
 
     prepared = read_prepared(data)
     images, validation = open_training(prepared)

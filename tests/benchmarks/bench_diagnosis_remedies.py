@@ -89,8 +89,8 @@ def _run(recipe, train, validation, seed, limit_s=float("inf")):
 
 
 def _images(n_train, n_val):
-    from cnn.data.sources import SOURCES
-    from cnn.data.splits import stratified_subset
+    from cnn.data.prepared.splits import stratified_subset
+    from cnn.data.sources.catalogue import SOURCES
 
     everything = SOURCES["cifar10"].load(None, read_environment().downloads).train
     drawn = everything.part(stratified_subset(everything.labels, n_train + n_val, derived_seed(0, "remedies")))

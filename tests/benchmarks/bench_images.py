@@ -78,7 +78,7 @@ def main():
 
 
 def _compare(root, faults, given, temporary):
-    from cnn.data.cleaning import BAD_FILE
+    from cnn.data.quality.cleaning import BAD_FILE
 
     seconds, cpu_seconds, peaks = {"ours": [], "keras": []}, {"ours": [], "keras": []}, []
     for number in range(given.rounds):

@@ -111,8 +111,8 @@ def _keras_tuner(data, n_trials, n_images, root):
     import keras
     import keras_tuner  # noqa: TID251 - the other side
 
-    from cnn.data.splits import stratified_subset
-    from cnn.data.store import open_training, read_prepared
+    from cnn.data.prepared.splits import stratified_subset
+    from cnn.data.prepared.store import open_training, read_prepared
     from cnn.models.build import build_model
 
     prepared = read_prepared(data)

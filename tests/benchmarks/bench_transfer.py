@@ -86,7 +86,7 @@ def _faster(base, times):
 
 
 def _fashion():
-    from cnn.data.sources import SOURCES
+    from cnn.data.sources.catalogue import SOURCES
 
     downloads = read_environment().downloads
     if downloads.exists():

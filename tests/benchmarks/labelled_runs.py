@@ -13,7 +13,7 @@ import numpy as np
 from cnn.config.reading import recipe_with
 from cnn.config.recipe import Recipe
 from cnn.data.arrays import Split
-from cnn.data.splits import stratified_subset
+from cnn.data.prepared.splits import stratified_subset
 from cnn.runtime import derived_seed
 
 COUNTS = {

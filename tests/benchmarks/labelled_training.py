@@ -91,7 +91,7 @@ def _trained(name, made):
 
 def _sources():
     """Digits as they are, Fashion-MNIST at 14 x 14, CIFAR-10 at 16 x 16: training images of each."""
-    from cnn.data.sources import SOURCES
+    from cnn.data.sources.catalogue import SOURCES
 
     downloads = read_environment().downloads
     sets = {name: SOURCES[name].load(None, downloads).train for name in labelled_runs.SOURCES}

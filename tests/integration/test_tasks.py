@@ -10,7 +10,7 @@ from cnn.commands.status import _version_facts
 from cnn.config.environment import Environment
 from cnn.config.params import Params
 from cnn.config.recipe import Recipe
-from cnn.data.store import open_training, read_prepared
+from cnn.data.prepared.store import open_training, read_prepared
 from cnn.durable import read_sealed, write_sealed
 from cnn.errors import ConfigError, DataError
 from cnn.evaluation.predictions import read_predictions

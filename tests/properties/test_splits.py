@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from cnn.config.preparing import PrepareParams
 from cnn.data.arrays import DataSet, Split
-from cnn.data.multilabel import label_stratified
-from cnn.data.splits import SPLITS, largest_remainder, make_splits, stratified_subset
+from cnn.data.prepared.multilabel import label_stratified
+from cnn.data.prepared.splits import SPLITS, largest_remainder, make_splits, stratified_subset
 
 LABELS = st.lists(st.integers(0, 5), min_size=1, max_size=200).map(np.array)
 SEEDS = st.integers(0, 2**31 - 1)

@@ -12,7 +12,7 @@ from PIL import Image
 from cnn.config.params import SearchParams
 from cnn.config.recipe import AugmentRecipe, Recipe
 from cnn.data.arrays import DataSet, Split
-from cnn.data.store import write_prepared
+from cnn.data.prepared.store import write_prepared
 from cnn.evaluation import contact_sheet as sheets
 from cnn.evaluation.contact_sheet import N_EPOCHS, N_IMAGES, contact_sheet, drawn_beside, sheets_of
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cnn.data.arrays import Split
-from cnn.data.canvas import Canvas
-from cnn.data.sources import SOURCES
+from cnn.data.sources.canvas import Canvas
+from cnn.data.sources.catalogue import SOURCES
 
 
 def singles():

@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from cnn.data.arrays import DataSet, Split
-from cnn.data.card import channel_moments, data_card
-from cnn.data.checks import check_classes, check_content, check_form, checked_images, checked_labels
 from cnn.data.findings import Finding, Reason
-from cnn.data.screen import card_screen
+from cnn.data.quality.card import channel_moments, data_card
+from cnn.data.quality.checks import check_classes, check_content, check_form, checked_images, checked_labels
+from cnn.data.quality.screen import card_screen
 from cnn.errors import DataError
 
 RANDOM = np.random.default_rng(0)

@@ -5,8 +5,8 @@ import pytest
 
 from cnn.config.preparing import PrepareParams
 from cnn.data.arrays import DataSet, Split
-from cnn.data.cleaning import cleaned, without_small_classes, write_bad_files
 from cnn.data.findings import Finding, Reason
+from cnn.data.quality.cleaning import cleaned, without_small_classes, write_bad_files
 from cnn.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 6, 6, 1), dtype=np.uint8)

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from cnn.data import download as module
-from cnn.data.download import DownloadError, download
+from cnn.data.sources import download as module
+from cnn.data.sources.download import DownloadError, download
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnn.data import archives
-from cnn.data.archives import read_files
-from cnn.data.layouts import CIFAR_BINARY, CIFAR_PNG, IDX
+from cnn.data.sources import archives
+from cnn.data.sources.archives import read_files
+from cnn.data.sources.layouts import CIFAR_BINARY, CIFAR_PNG, IDX
 from cnn.errors import DataError, IntegrityError
 
 RANDOM = np.random.default_rng(0)

@@ -6,8 +6,8 @@ from making import write_csv
 
 from cnn.config.preparing import PrepareParams
 from cnn.data.findings import Reason
-from cnn.data.folder import folder_listing
-from cnn.data.manifest import csv_listing
+from cnn.data.pictures.folder import folder_listing
+from cnn.data.pictures.manifest import csv_listing
 from cnn.errors import DataError
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cnn.config.preparing import ImagesParams
 from cnn.data.findings import Reason
-from cnn.data.picture import BadPictureError, read_picture
+from cnn.data.pictures.picture import BadPictureError, read_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 GREY = np.arange(0, 240, 5, dtype=np.uint8).reshape(6, 8)
@@ -211,7 +211,7 @@ NOBODY = """
 import os, sys
 from pathlib import Path
 from cnn.config.preparing import ImagesParams
-from cnn.data.picture import BadPictureError, read_picture
+from cnn.data.pictures.picture import BadPictureError, read_picture
 from PIL import Image
 Image.init()
 if os.geteuid() == 0:

@@ -17,9 +17,9 @@ from PIL import Image
 from cnn.config.environment import Environment
 from cnn.config.params import Params
 from cnn.config.preparing import PrepareParams
-from cnn.data.pictures import drop_pictures
-from cnn.data.sources import load_source
-from cnn.data.splits import SPLITS, make_splits
+from cnn.data.pictures.reading import drop_pictures
+from cnn.data.prepared.splits import SPLITS, make_splits
+from cnn.data.sources.catalogue import load_source
 from cnn.durable import read_sealed
 from cnn.steps.prepare import prepare
 
@@ -84,9 +84,9 @@ def test_a_view_gives_what_an_array_would(tmp_path):
 def test_many_processes_read_what_one_reads(tmp_path, monkeypatch):
     path = digit_folder(tmp_path / "own", 700, mixed=True)
     (path / "3/bad.png").write_bytes(b"no picture")
-    monkeypatch.setattr("cnn.data.pictures._ALONE_S", 0.0)
+    monkeypatch.setattr("cnn.data.pictures.reading._ALONE_S", 0.0)
     in_parallel = load(tmp_path, "folder", path)
-    monkeypatch.setattr("cnn.data.pictures._ALONE_S", 1e9)
+    monkeypatch.setattr("cnn.data.pictures.reading._ALONE_S", 1e9)
     alone = load_source(params_of("folder", path), tmp_path, tmp_path / "other")
     # The same images in the same order, the same bad ones.
     assert in_parallel.content_hash == alone.content_hash
@@ -176,7 +176,7 @@ READER = """
 import sys
 from pathlib import Path
 from cnn.config.preparing import PrepareParams
-from cnn.data.sources import load_source
+from cnn.data.sources.catalogue import load_source
 
 if __name__ == "__main__":
     images = {"size": [64, 64]}

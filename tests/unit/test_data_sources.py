@@ -11,10 +11,10 @@ import pytest
 from cnn.config.environment import Environment
 from cnn.config.preparing import PrepareParams
 from cnn.data.arrays import content_hash
-from cnn.data.layouts import IDX, Layout
-from cnn.data.mirrored import MirroredSource
-from cnn.data.places import DebianPackage, NpmPackage, PlaceError, Website
-from cnn.data.sources import SOURCES, load_source
+from cnn.data.sources.catalogue import SOURCES, load_source
+from cnn.data.sources.layouts import IDX, Layout
+from cnn.data.sources.mirrored import MirroredSource
+from cnn.data.sources.places import DebianPackage, NpmPackage, PlaceError, Website
 from cnn.errors import IntegrityError, SourceError
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

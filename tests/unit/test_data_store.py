@@ -12,7 +12,7 @@ import pytest
 from cnn.config.environment import Environment
 from cnn.config.params import Params
 from cnn.data.arrays import DataSet, Split
-from cnn.data.store import open_test, open_training, read_prepared, write_prepared
+from cnn.data.prepared.store import open_test, open_training, read_prepared, write_prepared
 from cnn.durable import read_sealed
 from cnn.errors import IntegrityError
 from cnn.steps.prepare import prepare
@@ -112,7 +112,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from cnn.data.arrays import DataSet, Split
-from cnn.data.store import write_prepared
+from cnn.data.prepared.store import write_prepared
 while True:
     for value in (1, 2):
         split = Split(images=np.full((50, 64, 64, 3), value, np.uint8), labels=np.arange(50) % 2)

@@ -8,7 +8,7 @@ from making import all_digits
 from PIL import Image, ImageEnhance
 
 from cnn.data.arrays import Split
-from cnn.data.twins import perceptual_hashes, thumbnails, twins
+from cnn.data.quality.twins import perceptual_hashes, thumbnails, twins
 
 LIMIT = 0.1
 RANDOM = np.random.default_rng(0)

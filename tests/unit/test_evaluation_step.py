@@ -8,9 +8,9 @@ from cnn.config.environment import read_environment
 from cnn.config.reading import read_params
 from cnn.config.recipe import Recipe
 from cnn.data.arrays import Split
-from cnn.data.sources import load_source
-from cnn.data.splits import make_splits
-from cnn.data.store import write_prepared
+from cnn.data.prepared.splits import make_splits
+from cnn.data.prepared.store import write_prepared
+from cnn.data.sources.catalogue import load_source
 from cnn.durable import read_sealed, sha256_of, write_sealed
 from cnn.errors import IntegrityError
 from cnn.evaluation.predictions import read_predictions

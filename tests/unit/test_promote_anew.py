@@ -8,7 +8,7 @@ import pytest
 from cnn.config.environment import Environment
 from cnn.config.reading import read_params
 from cnn.data.arrays import DataSet, Split
-from cnn.data.store import write_prepared
+from cnn.data.prepared.store import write_prepared
 from cnn.durable import sha256_of
 from cnn.errors import IntegrityError
 from cnn.evaluation.predictions import write_predictions

@@ -10,7 +10,7 @@ from making import epoch_row
 from cnn.config.architectures import PlainRecipe
 from cnn.config.recipe import Recipe
 from cnn.data.arrays import DataSet, Split
-from cnn.data.store import read_prepared, write_prepared
+from cnn.data.prepared.store import read_prepared, write_prepared
 from cnn.durable import sha256_of
 from cnn.evaluation.metrics import metrics_of
 from cnn.evaluation.predictions import Predictions, predict

@@ -16,7 +16,7 @@ from cnn.config.environment import Environment
 from cnn.config.params import BudgetParams, Params, SearchParams
 from cnn.config.recipe import Recipe
 from cnn.config.space import Float, Int
-from cnn.data.store import read_prepared
+from cnn.data.prepared.store import read_prepared
 from cnn.diagnosis.effects import RemedyMemory
 from cnn.diagnosis.steering import RemedyAdviser
 from cnn.errors import Interrupted

@@ -9,7 +9,7 @@ import pytest
 from cnn.config.environment import Environment
 from cnn.config.reading import read_params
 from cnn.data.arrays import DataSet, Split
-from cnn.data.store import write_prepared
+from cnn.data.prepared.store import write_prepared
 from cnn.durable import sha256_of, write_sealed
 from cnn.errors import ConfigError, IntegrityError
 from cnn.evaluation.predictions import Predictions, write_predictions

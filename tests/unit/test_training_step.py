@@ -9,7 +9,7 @@ from cnn.config.environment import Environment
 from cnn.config.params import Params
 from cnn.config.recipe import Recipe
 from cnn.data.arrays import DataSet, Split
-from cnn.data.store import write_prepared
+from cnn.data.prepared.store import write_prepared
 from cnn.durable import exclusive, is_held, read_sealed, sha256_of, write_sealed
 from cnn.errors import IntegrityError
 from cnn.steps.train import read_chosen_recipe, train

@@ -14,7 +14,7 @@ from cnn.config.environment import Environment
 from cnn.config.params import Params
 from cnn.config.recipe import Recipe
 from cnn.data.arrays import DataSet, Split
-from cnn.data.store import write_prepared
+from cnn.data.prepared.store import write_prepared
 from cnn.durable import sha256_of
 from cnn.errors import ConfigError, IntegrityError, SpaceError
 from cnn.records import Head

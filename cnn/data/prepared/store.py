@@ -20,7 +20,7 @@ import numpy.typing as npt
 from cnn.config.outputs import PREPARED
 from cnn.config.reading import digest
 from cnn.data.arrays import DataSet, Split
-from cnn.data.splits import TEST, TRAIN, VALIDATION
+from cnn.data.prepared.splits import TEST, TRAIN, VALIDATION
 from cnn.durable import check_file, read_sealed, sha256_of, write_atomic, write_sealed
 from cnn.records import Head, Task
 

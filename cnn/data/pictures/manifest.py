@@ -12,7 +12,7 @@ import numpy as np
 from cnn.config.preparing import CsvParams, PrepareParams
 from cnn.data.arrays import Labels
 from cnn.data.findings import Finding, Reason
-from cnn.data.listing import SPLIT_WORDS, Listing, in_order
+from cnn.data.pictures.listing import SPLIT_WORDS, Listing, in_order
 from cnn.errors import DataError
 from cnn.records import Task
 

@@ -10,7 +10,7 @@ import numpy as np
 import rich
 
 from cnn.data.arrays import content_hash
-from cnn.data.layouts import Arrays
+from cnn.data.sources.layouts import Arrays
 from cnn.durable import read_sealed, storage_errors, write_atomic, write_sealed
 from cnn.errors import IntegrityError
 

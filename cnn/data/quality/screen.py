@@ -5,7 +5,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from cnn.data.card import DataCard
+from cnn.data.quality.card import DataCard
 
 _MAX_CLASSES = 20
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnn.data.arrays import DataSet, Split
-from cnn.data.checks import checked_images, checked_labels
+from cnn.data.quality.checks import checked_images, checked_labels
 from cnn.errors import DataError, IntegrityError
 
 _KEYS = "x_train and y_train (and x_test and y_test), or images and labels; optionally class_names"

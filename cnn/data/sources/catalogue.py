@@ -9,16 +9,16 @@ import numpy as np
 
 from cnn.config.preparing import PrepareParams
 from cnn.data.arrays import DataSet, Split
-from cnn.data.canvas import Canvas
-from cnn.data.folder import folder_listing
-from cnn.data.layouts import CIFAR_BINARY, CIFAR_PNG, IDX
-from cnn.data.listing import Listing
-from cnn.data.manifest import csv_listing
-from cnn.data.mirrored import MirroredSource
-from cnn.data.npz import NpzSource
-from cnn.data.pictures import read_pictures
-from cnn.data.places import DebianPackage, NpmPackage, Website
-from cnn.data.splits import stratified_subset
+from cnn.data.pictures.folder import folder_listing
+from cnn.data.pictures.listing import Listing
+from cnn.data.pictures.manifest import csv_listing
+from cnn.data.pictures.reading import read_pictures
+from cnn.data.prepared.splits import stratified_subset
+from cnn.data.sources.canvas import Canvas
+from cnn.data.sources.layouts import CIFAR_BINARY, CIFAR_PNG, IDX
+from cnn.data.sources.mirrored import MirroredSource
+from cnn.data.sources.npz import NpzSource
+from cnn.data.sources.places import DebianPackage, NpmPackage, Website
 from cnn.runtime import derived_seed
 
 
@@ -101,7 +101,7 @@ def load_source(params: PrepareParams, downloads: Path, cache: Path) -> DataSet:
         cache: Folder of what a killed preparation had read of a user's own pictures.
 
     Raises:
-        UserError: As `Source.load`; `cnn.data.listing.Listing`.
+        UserError: As `Source.load`; `cnn.data.pictures.listing.Listing`.
     """
     path = Path(params.path).expanduser() if params.path else None
     if params.source in LISTINGS and path is not None:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cnn.data.arrays import DataSet, Images, Split, image_chunks
-from cnn.data.checks import class_counts, constant_images
 from cnn.data.findings import Finding, counts
+from cnn.data.quality.checks import class_counts, constant_images
 
 _N_EXAMPLES = 5
 _IMBALANCE = 10.0

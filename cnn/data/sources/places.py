@@ -8,7 +8,7 @@ from typing import Protocol
 
 import rich
 
-from cnn.data.download import DownloadError, download
+from cnn.data.sources.download import DownloadError, download
 from cnn.durable import storage_errors
 
 _COMMAND_S = 1800

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import rich
 
-from cnn.data.archives import read_files
 from cnn.data.arrays import DataSet, Split, content_hash
-from cnn.data.cache import ContentCache, locked
-from cnn.data.layouts import Arrays, Layout
-from cnn.data.places import LocalPath, Place, PlaceError
+from cnn.data.sources.archives import read_files
+from cnn.data.sources.cache import ContentCache, locked
+from cnn.data.sources.layouts import Arrays, Layout
+from cnn.data.sources.places import LocalPath, Place, PlaceError
 from cnn.errors import DataError, IntegrityError, SourceError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from cnn.config.preparing import PrepareParams
 from cnn.data.findings import Finding, Reason
-from cnn.data.listing import SPLIT_WORDS, Listing, in_order
+from cnn.data.pictures.listing import SPLIT_WORDS, Listing, in_order
 from cnn.errors import DataError
 
 

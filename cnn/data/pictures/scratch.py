@@ -22,8 +22,8 @@ from cnn.config.preparing import ImagesParams
 from cnn.config.reading import digest
 from cnn.data.arrays import Images
 from cnn.data.findings import Reason
-from cnn.data.listing import Listing
-from cnn.data.picture import BadPictureError, read_picture
+from cnn.data.pictures.listing import Listing
+from cnn.data.pictures.picture import BadPictureError, read_picture
 from cnn.durable import exclusive, read_sealed, storage_errors, write_sealed
 from cnn.errors import IntegrityError, ServiceError
 

@@ -11,10 +11,10 @@ import rich
 
 from cnn.config.preparing import PrepareParams
 from cnn.data.arrays import DataSet, Split
-from cnn.data.checks import class_counts
 from cnn.data.findings import Finding, Reason, counts
-from cnn.data.splits import SPLITS, make_splits
-from cnn.data.twins import Twin, twins
+from cnn.data.prepared.splits import SPLITS, make_splits
+from cnn.data.quality.checks import class_counts
+from cnn.data.quality.twins import Twin, twins
 from cnn.durable import write_text
 from cnn.errors import DataError
 

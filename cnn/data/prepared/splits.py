@@ -8,7 +8,7 @@ import numpy as np
 
 from cnn.config.preparing import PrepareParams
 from cnn.data.arrays import DataSet, Indices, Labels, Split
-from cnn.data.multilabel import label_stratified
+from cnn.data.prepared.multilabel import label_stratified
 from cnn.errors import DataError
 from cnn.runtime import derived_seed
 

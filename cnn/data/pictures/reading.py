@@ -20,10 +20,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cnn.config.preparing import ImagesParams, PrepareParams
 from cnn.data.arrays import DataSet, Images, Indices, Split
 from cnn.data.findings import Finding, Reason
-from cnn.data.listing import Listing
-from cnn.data.picture import BadPictureError, read_picture
-from cnn.data.rows import ImageRows, OpenFile
-from cnn.data.scratch import IMAGES, Bad, Chunk, chunks_of, drop_other_plans, finished, lock_of, plan, read_chunk
+from cnn.data.pictures.listing import Listing
+from cnn.data.pictures.picture import BadPictureError, read_picture
+from cnn.data.pictures.rows import ImageRows, OpenFile
+from cnn.data.pictures.scratch import (
+    IMAGES,
+    Bad,
+    Chunk,
+    chunks_of,
+    drop_other_plans,
+    finished,
+    lock_of,
+    plan,
+    read_chunk,
+)
 from cnn.durable import exclusive, storage_errors
 from cnn.errors import DataError
 from cnn.runtime import cpu_count_available

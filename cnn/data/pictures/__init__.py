@@ -1,0 +1,1 @@
+"""A user's own picture files: listed from folders or a table, then decoded to one data set."""

@@ -1,0 +1,1 @@
+"""Splits, and the arrays of each on disk."""
