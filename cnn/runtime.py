@@ -1,4 +1,4 @@
-"""Seeds, threads, devices and silence of a process."""
+"""Seeds, threads, devices, silence and life of a process."""
 
 import hashlib
 import logging
@@ -7,7 +7,11 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -76,6 +80,23 @@ def cpu_count_available() -> int:
     import joblib
 
     return int(joblib.cpu_count())
+
+
+def is_alive(process: "psutil.Process | int") -> bool:
+    """Whether a process still runs.
+
+    A zombie does not: it is dead, and only its exit code has not been asked for. In a container whose first process
+    asks for none it lies there for ever.
+
+    Args:
+        process: Itself, or its id, which the system may have given to another one since.
+    """
+    import psutil
+
+    with suppress(psutil.Error):
+        found = psutil.Process(process) if isinstance(process, int) else process
+        return bool(found.is_running() and found.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def devices() -> list[str]:

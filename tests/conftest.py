@@ -4,8 +4,11 @@ import os
 import shutil
 import tempfile
 
+import psutil
 import pytest
 from hypothesis import settings
+
+from cnn.runtime import cpu_count_available
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -15,6 +18,7 @@ QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 HOME = pytest.StashKey[str]()
+WORKER_BYTES = 4 << 30  # a test that has loaded TensorFlow may start a search whose workers load it too
 
 # Two noisy cores decide about no test, and neither does chance.
 settings.register_profile("project", deadline=None, derandomize=True)
@@ -30,3 +34,10 @@ def pytest_configure(config):
 
 def pytest_unconfigure(config):
     shutil.rmtree(config.stash[HOME], ignore_errors=True)
+
+
+def pytest_xdist_auto_num_workers():
+    """What `-n auto` means here: as many as there are processors, quotas respected, and memory for."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # the person decides
+    return max(1, min(cpu_count_available(), psutil.virtual_memory().total // WORKER_BYTES))

@@ -14,6 +14,7 @@ import psutil
 from cnn.commands import ports
 from cnn.durable import storage_errors
 from cnn.errors import ServiceError
+from cnn.runtime import is_alive
 
 _END_S = 10.0
 _PAUSE_S = 0.1
@@ -109,11 +110,11 @@ def _signal(group: int, number: signal.Signals) -> None:
 
 
 def _members(group: int) -> list[int]:
-    """Processes of a group that still run; a container may leave the dead ones lying about as zombies."""
+    """Processes of a group that still run."""
     found = []
     for process in psutil.process_iter():
-        with suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):
-            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(process.pid) == group and is_alive(process):
                 found.append(process.pid)
     return found
 

@@ -1,5 +1,6 @@
 """`cnn describe` as a person and a script use it."""
 
+import io
 import json
 import os
 import subprocess
@@ -7,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from cnn.commands.describe import describe
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = {"tutorial_basic": 122_570, "lenet5": 61_706, "vgg16": 138_357_544}
@@ -27,24 +31,35 @@ def refusal(*words, home):
     return run.stderr
 
 
+def described_here(capsys, recipe, image="", classes=None):
+    """The object that the command prints, without a process of its own, which would load TensorFlow first."""
+    describe(recipe, image, classes, Console(file=io.StringIO()), as_json=True)
+    return json.loads(capsys.readouterr().out)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_json_holds_the_published_numbers_and_nothing_else(name, tmp_path):
-    run = cnn("describe", name, "--json", home=tmp_path)
-    described = json.loads(run.stdout)
+def test_json_holds_the_published_numbers(name, capsys):
+    described = described_here(capsys, name)
     # The published networks are rebuilt to the last weight, for the images and classes they were published with.
     assert described["parameters"] == described["published"]["parameters"] == PARAMETERS[name]
     assert described["classes"] == CLASSES[name]
     # The totals are those of the layers, and a convolution multiplies.
     assert described["multiply_adds"] == sum(layer["multiply_adds"] for layer in described["layers"]) > 0
+
+
+@pytest.mark.slow
+def test_a_script_gets_the_json_and_nothing_else(capsys, tmp_path):
+    run = cnn("describe", "tutorial_basic", "--json", home=tmp_path)
+    # The command prints what was tested above, whole.
+    assert json.loads(run.stdout) == described_here(capsys, "tutorial_basic")
     # A script that reads both streams finds no banner of a framework.
     assert run.stderr == ""
 
 
 @pytest.mark.slow
-def test_images_and_classes_of_ones_own_come_before_the_published(tmp_path):
-    run = cnn("describe", "lenet5", "--image", "32x32x3", "--classes", "4", "--json", home=tmp_path)
-    described = json.loads(run.stdout)
+def test_images_and_classes_of_ones_own_come_before_the_published(capsys):
+    described = described_here(capsys, "lenet5", "32x32x3", 4)
     assert (described["image_shape"], described["classes"]) == ([32, 32, 3], 4)
     # Two channels more for 6 kernels of 5 x 5, six classes less of 84 weights and a bias.
     assert described["parameters"] == 61_706 + 2 * 6 * 25 - 6 * 85
@@ -54,6 +69,7 @@ def test_images_and_classes_of_ones_own_come_before_the_published(tmp_path):
 def test_a_file_is_described_like_a_preset(tmp_path):
     (tmp_path / "mine.yaml").write_text("model: {family: plain, blocks: 1, filters: 4, dense_units: 0}\n")
     run = cnn("describe", str(tmp_path / "mine.yaml"), "--image", "8x8x1", "--classes", "3", home=tmp_path)
+    # The options reach the description, and it the screen:
     # 3 * 3 * 1 * 4 + 4 weights of the convolution, 4 * 4 * 4 * 3 + 3 of the classes.
     assert "235" in run.stdout and run.returncode == 0, run.stdout + run.stderr
 

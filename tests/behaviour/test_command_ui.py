@@ -16,6 +16,8 @@ import pytest
 import requests
 from servers import free_port
 
+from cnn.runtime import is_alive
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -91,7 +93,7 @@ def test_both_servers_answer_and_leave_nothing_behind(ending, tmp_path):
     # To end it is no mistake.
     assert (process.returncode, complaint) == (0, "")
     # Neither a process nor a port is left.
-    assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
+    assert list(filter(is_alive, children)) == []
     assert not any(map(listening, ports))
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as db:
         # The database was made ready for many readers and one writer.

@@ -1,8 +1,10 @@
 """What tracking, search engine and process handling add to short trials, against the bare training loop.
 
-Ours is the whole search step with worker processes, MLflow on sqlite and pictures. Bare is `fit` alone, in as many
-processes with as many threads, on the same recipes and seeds, without checkpoints. Both take turns, block by block: a
-block of the search, then the same trials bare while the search rests. Frameworks are imported beforehand in both.
+Ours is the whole search step with worker processes, MLflow on sqlite and a picture a trial. Bare is `fit` alone, in as
+many processes with as many threads, on the same recipes and seeds, without checkpoints. Both take turns, block by
+block: a block of the search, then the same trials bare while the search rests. Frameworks are imported beforehand in
+both. What a search does once, however many trials it has, is told apart (the workers' start, the closing with its
+report) or left out (the contact sheet).
 
     python tests/benchmarks/bench_overhead.py [--trials 50] [--blocks 5] [--seconds 2 20] [--engines optuna random]
 """
@@ -106,7 +108,7 @@ def _print(engine, watched, bare_s, bare_cpu_s, *, block, n_workers, goal):
     print_facts(
         {
             "start of the workers": f"{watched.start_s:.1f} s, once",
-            "closing: winner, files, flush": f"{watched.close_s:.1f} s, once",
+            "closing: winner, files, report, flush": f"{watched.close_s:.1f} s, once",
         }
     )
     _print_parts(watched.clock, len(watched.jobs))

@@ -39,8 +39,9 @@ class Place:
         return here.model_copy(update=given | {"data_cache": str(here.downloads)})
 
     def params(self, **search_section):
+        """Settings of a search; without a contact sheet, which is drawn once, however many trials there are."""
         prepare_section = {"source": self.source, "validation_fraction": VALIDATION_FRACTION[self.source]}
-        return Params.model_validate({"prepare": prepare_section, "search": search_section})
+        return Params.model_validate({"prepare": prepare_section, "search": {"contact_sheet": False} | search_section})
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Watched:
         rest_s: Of each block: until the pictures and log lines that its trials left behind were delivered.
         worker_cpu_s: Of each block: processor time of the trials, in the workers.
         coordinator_cpu_s: Of each block and its rest: processor time of the coordinator's process, all threads.
-        close_s: From the last block's rest to the end of the step: winner, files, flush.
+        close_s: From the last block's rest to the end of the step: winner, files, the study's report, flush.
         jobs: (recipe, seed) of the trials, by number.
     """
 

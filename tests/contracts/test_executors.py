@@ -36,12 +36,16 @@ def data(tmp_path_factory):
     return prepare(params, Environment(home=folder / "home"), folder / "prepared").folder
 
 
+@pytest.fixture(scope="module")
+def setup(data):
+    return WorkerSetup(data=data, train_limit=300, seed=0, threads=1)
+
+
 @pytest.fixture(scope="module", params=["local", "inline"])
-def executor(request, data, tmp_path_factory):
-    setup = WorkerSetup(data=data, train_limit=300, seed=0, threads=1)
+def executor(request, setup, tmp_path_factory):
     logs = tmp_path_factory.mktemp("logs")
     made = {
-        "local": lambda: LocalExecutor(1, setup, logs=logs, trials_per_worker=3, worker_memory_mb=8192),
+        "local": lambda: LocalExecutor(1, setup, logs=logs, trials_per_worker=100, worker_memory_mb=8192),
         "inline": lambda: InlineExecutor(setup),
     }[request.param]()
     with closing(made):
@@ -140,14 +144,15 @@ def test_a_killed_worker_loses_nothing(executor, job, tmp_path):
     assert figures(events_of(executor, job)[-1].outcome.curve) == figures(whole.outcome.curve)
 
 
-def test_a_worker_is_renewed_after_its_share_of_trials(executor, job, tmp_path):
-    if isinstance(executor, InlineExecutor):
-        pytest.skip("has no worker process")
-    before = executor.pids()
-    for k in range(3):
-        events_of(executor, replace(job, id=JobId(next(numbers)), folder=tmp_path / f"{k}"))
-    # trials_per_worker is 3: within three more trials its process has changed.
-    assert executor.pids() != before
+def test_a_worker_is_renewed_after_its_share_of_trials(setup, job, tmp_path):
+    with closing(LocalExecutor(1, setup, logs=tmp_path, trials_per_worker=2, worker_memory_mb=8192)) as executor:
+        before = executor.pids()
+        events_of(executor, job)
+        # Its share is two trials: it stays for the second ...
+        assert executor.pids() == before
+        events_of(executor, replace(job, id=JobId(next(numbers)), folder=tmp_path / "second"))
+        # ... and then another process takes its place.
+        assert executor.pids() != before
 
 
 def test_a_folder_that_cannot_be_written_stops_the_search_and_blames_no_recipe(executor, job, tmp_path):

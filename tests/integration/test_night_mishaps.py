@@ -10,6 +10,7 @@ import pytest
 from making import LONG_STAGE
 
 from cnn.nights import Nights
+from cnn.runtime import is_alive
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +63,7 @@ def test_ctrl_c_ends_the_night_and_all_it_has_started(send, new_project, tmp_pat
     assert said.splitlines()[-1] == "cnn: interrupted; the next night goes on where this one stopped"
     # The stage was told and has ended by itself; nothing is left, not even Prefect's server.
     assert (project.folder / "ended_well").exists()
-    assert [process for process in started if process.is_running() and process.status() != "zombie"] == []
+    assert list(filter(is_alive, started)) == []
     # The night is open: the next start goes on with it.
     (record,) = Nights(project.home / "nights").all()
     assert not record.finished and not record.searched

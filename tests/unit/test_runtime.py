@@ -2,9 +2,10 @@ import os
 import subprocess
 import sys
 
+import psutil
 import pytest
 
-from cnn.runtime import QUIET, cpu_count_available, derived_seed, devices, silence
+from cnn.runtime import QUIET, cpu_count_available, derived_seed, devices, is_alive, silence
 
 
 def in_a_fresh_process(code: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -49,6 +50,21 @@ def test_affinity_is_respected() -> None:
     )
     # A process bound to one processor counts one.
     assert in_a_fresh_process(code).stdout.strip() == "1"
+
+
+def test_the_dead_that_nobody_collects_are_not_alive() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = psutil.Process(child.pid)
+    # By its id or as a process, it runs.
+    assert is_alive(child.pid) and is_alive(process)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    # A zombie is in the list of processes all the same.
+    assert psutil.pid_exists(child.pid)
+    assert not is_alive(child.pid) and not is_alive(process)
+    child.communicate()
+    # Nor is one whose exit code was asked for.
+    assert not is_alive(child.pid) and not is_alive(process)
 
 
 def test_devices_begin_with_the_processor() -> None:
