@@ -1,5 +1,6 @@
 """What a run's curve shows and what to do about it; or what more data would bring."""
 
+import csv
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from cnn.diagnosis.reading import Sizes
 from cnn.diagnosis.verdict import Diagnosis
 from cnn.durable import read_sealed
 from cnn.errors import ConfigError, DataError, IntegrityError
-from cnn.records import Curve, Task, epoch_row
+from cnn.records import Curve, EpochRow, Scalar, Task, epoch_row
 
 if TYPE_CHECKING:
     from cnn.tracking.tracker import LoggedRun
@@ -75,6 +76,7 @@ def _of_file(path: Path) -> Subject:
     """A curve's table; what else is known stands in the `train.json` beside it."""
     from cnn.steps.train import read_curve
 
+    _check_columns(path)
     curve = read_curve(path)
     if not curve:
         expected, change = "a learning curve of one epoch or more", "run cnn train again"
@@ -88,6 +90,25 @@ def _of_file(path: Path) -> Subject:
         kept=document.get("diagnosis", {}).get("figures", {}),
         recipe=document.get("recipe", {}),
     )
+
+
+def _check_columns(path: Path) -> None:
+    """Refuse a table that is no learning curve by its heading; one that can't be read is left to the reader.
+
+    Raises:
+        IntegrityError: It lacks columns.
+    """
+    try:
+        heading = path.read_text(encoding="utf-8").splitlines()[:1]
+    except (OSError, ValueError):
+        return
+    found = next(csv.reader(heading), [])
+    wanted = [name for name in EpochRow.__dataclass_fields__ if name not in ("epoch", "seconds")]
+    missing = [name for name in wanted if name not in found]
+    if missing and heading:
+        received = f"a table without the columns {', '.join(missing)} (it has {', '.join(found)})"
+        expected = f"a learning curve with the columns {', '.join(wanted)}"
+        raise IntegrityError(path, received=received, expected=expected, change="name a curves.csv of cnn train")
 
 
 def _of_run(key: str, environment: Environment) -> Subject:
@@ -144,7 +165,9 @@ def _sizes(subject: Subject, given: Given) -> Sizes:
         )
     )
     task = Task.MULTILABEL if subject.kept.get("multilabel") else Task.MULTICLASS
-    return Sizes(n_clean=min(n_train, n_val), n_val=n_val, n_classes=classes, task=task)
+    kept = subject.kept.get("n_train")
+    trained_on = given.n_train if given.n_train is not None or kept is None else int(kept)
+    return Sizes(n_clean=min(n_train, n_val), n_val=n_val, n_classes=classes, task=task, n_train=trained_on)
 
 
 def _size(subject: Subject, name: str, option: str, given: int | None) -> int:
@@ -162,9 +185,14 @@ def _show(name: str, diagnosis: Diagnosis, console: Console) -> None:
     if diagnosis.remedies:
         console.print("Remedies, in the order in which to try them:", highlight=False)
     for number, remedy in enumerate(diagnosis.remedies, start=1):
-        values = ", ".join(f"{path}={json.dumps(value)}" for path, value in remedy.values.items())
+        values = ", ".join(f"{path}={_shown(value)}" for path, value in remedy.values.items())
         line = f"  {number}. {remedy.name.replace('_', ' ')}: {remedy.sentence}" + (f" {values}" if values else "")
         console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _shown(value: Scalar) -> str:
+    """As JSON; reals to three digits, for no advice is finer than that."""
+    return json.dumps(float(f"{value:.3g}") if isinstance(value, float) else value)
 
 
 def _capital(sentence: str) -> str:

@@ -8,12 +8,16 @@ from typing import Any
 from cnn.diagnosis.noise import beyond_chance
 from cnn.diagnosis.reading import Reading, Sizes, read_curve
 from cnn.diagnosis.remedies import remedies
-from cnn.diagnosis.verdict import Diagnosis, Verdict
+from cnn.diagnosis.verdict import FEWEST_EPOCHS, Diagnosis, Verdict
 from cnn.records import Curve
 
 _SURER = 1.3  # widens an interval of 95 % to one of 99 %: the best epoch was chosen for its validation accuracy
 _WASTE_EPOCHS = 15  # fewer idle ones than that are no loss
-_FEWEST_EPOCHS = 4  # with three, a fall in each of them still comes by chance once in six
+_GRASPED = 0.03  # in accuracy: a network that is held down learns something all the same
+_SHORT = 12  # epochs: until then a schedule that has ended may have ended too early
+_ENDED = 0.1  # of the highest learning rate
+_CLEARLY = 2.0  # times what the images give by chance
+_FEW_JUMPS = 3.5  # over the root of the epochs: noise measured on few of them is itself beyond 1 + this once in 20
 _STILL = 1e-4  # a change of the gap in accuracy, an epoch, that nobody would see
 
 
@@ -40,7 +44,7 @@ class Limits:
     gap: float = 0.05
     noise: float = 0.015
     noise_loss: float = 0.045
-    learnt: float = 0.8
+    learnt: float = 0.85
     pace: float = 0.2
     idle: float = 0.6
     rise: float = 0.15
@@ -92,7 +96,7 @@ def diagnose(
         return _diagnosis(Verdict.DIVERGED, [f"the loss stopped being a number ({reason})."], figures, recipe)
     if not curve:
         said = [f"no epoch was finished ({reason or 'no reason given'})."]
-        return _diagnosis(Verdict.UNDECIDED, said, figures, recipe)
+        return _diagnosis(Verdict.UNDECIDED, said, figures | {"n_epochs": 0.0}, recipe)
     limits = limits or Limits()
     case = Case(reading=read_curve(curve, sizes, confidence=limits.confidence), sizes=sizes, limits=limits)
     verdict, evidence = next((verdict, said) for verdict, rule in _RULES if (said := rule(case)))
@@ -115,7 +119,7 @@ def _not_learning(case: Case) -> list[str]:
     p = beyond_chance(reading.clean_accuracy.estimate, sizes.n_clean, sizes.chance) * reading.n_epochs
     unlearnt = reading.loss_learnt < 0.02 and reading.learnt < 0.15
     at_chance = p > 0.001 and reading.clean_accuracy.high < sizes.chance + 0.1
-    if reading.n_epochs < _FEWEST_EPOCHS or not (unlearnt or at_chance):
+    if reading.n_epochs < FEWEST_EPOCHS or reading.grasped >= _GRASPED or not (unlearnt or at_chance):
         return []
     return [
         f"after {_epochs(reading.n_epochs)} clean training accuracy is {reading.clean_accuracy.estimate:.3f}, where "
@@ -139,10 +143,13 @@ def _data_suspect(case: Case) -> list[str]:
 def _unstable(case: Case) -> list[str]:
     reading = case.reading
     loud = reading.noise >= case.limits.noise and reading.noise_loss >= case.limits.noise_loss
-    if reading.n_epochs < 2 * _FEWEST_EPOCHS or not loud:
+    clearly = max(_CLEARLY, 1 + _FEW_JUMPS / math.sqrt(reading.noisy_epochs))
+    if reading.n_epochs < 2 * FEWEST_EPOCHS or not loud or reading.jumps < clearly * reading.jumps_chance:
         return []
-    noise = reading.noise * (1 - case.sizes.chance)
-    return [f"accuracy jumps by {noise:.3f} from epoch to epoch, on training and validation images at once."]
+    return [
+        f"accuracy jumps by {reading.jumps:.3f} from epoch to epoch, on training and validation images at once, where "
+        f"chance with so many images gives {reading.jumps_chance:.3f} at most."
+    ]
 
 
 def _overfitting(case: Case) -> list[str]:
@@ -156,20 +163,20 @@ def _overfitting(case: Case) -> list[str]:
 
 
 def _still_learning(case: Case) -> list[str]:
-    last, limits = case.reading.last, case.limits
-    if case.reading.n_epochs < _FEWEST_EPOCHS or last.p > limits.alpha or last.pace < limits.pace:
+    reading, last, limits = case.reading, case.reading.last, case.limits
+    if reading.n_epochs < FEWEST_EPOCHS or last.p > limits.alpha:
         return []
-    return [
-        f"validation loss still falls by {-last.slope:.3g} an epoch over the last {last.n_epochs} epochs, "
-        f"{last.pace:.2f} of its mean pace."
-    ]
+    falls = f"validation loss still falls by {-last.slope:.3g} an epoch over the last {last.n_epochs} epochs"
+    if last.pace >= limits.pace:
+        return [f"{falls}, {last.pace:.2f} of its mean pace."]
+    if reading.n_epochs < _SHORT and reading.annealed < _ENDED and _poor(case):
+        return [f"{falls}, and slower only because the learning rate has ended after {_epochs(reading.n_epochs)}."]
+    return []
 
 
 def _underfitting(case: Case) -> list[str]:
-    reading, limits, sizes = case.reading, case.limits, case.sizes
-    clean = reading.clean_accuracy
-    most = reading.learnt + (clean.high - clean.estimate) / (1 - sizes.chance)
-    if reading.n_epochs < _FEWEST_EPOCHS or most >= limits.learnt:
+    reading, clean = case.reading, case.reading.clean_accuracy
+    if reading.n_epochs < FEWEST_EPOCHS or not _poor(case):
         return []
     return [
         f"the network no longer improves, and is right on only {clean.estimate:.3f} ({clean.low:.3f} to "
@@ -180,12 +187,13 @@ def _underfitting(case: Case) -> list[str]:
 def _unborne(case: Case) -> list[str]:
     """What the sizes of the samples, or the epochs, can't bear."""
     reading, limits, sizes = case.reading, case.limits, case.sizes
-    if reading.n_epochs < _FEWEST_EPOCHS:
-        return [f"{_epochs(reading.n_epochs)} are too few to tell a trend from chance."]
+    if reading.n_epochs < FEWEST_EPOCHS:
+        are = "is" if reading.n_epochs == 1 else "are"
+        return [f"{_epochs(reading.n_epochs)} {are} too few to tell a trend from chance."]
     if reading.gap.high >= 2 * limits.gap or reading.gap.high - reading.gap.low >= 4 * limits.gap:
         return [
-            f"with {sizes.n_clean} training and {sizes.n_val} validation images the gap is {_signed(reading.gap)}: it "
-            f"may be none, and it may be one that matters."
+            f"with {sizes.n_clean} of the training images, scored cleanly, and {sizes.n_val} validation images the gap "
+            f"is {_signed(reading.gap)}: it may be none, and it may be one that matters."
         ]
     return []
 
@@ -222,6 +230,13 @@ _RULES: tuple[tuple[Verdict, Callable[[Case], list[str]]], ...] = (
 # ---- what they are made of
 
 
+def _poor(case: Case) -> bool:
+    """Whether the network has surely not learnt its own training images."""
+    clean = case.reading.clean_accuracy
+    most = case.reading.learnt + (clean.high - clean.estimate) / (1 - case.sizes.chance)
+    return most < case.limits.learnt
+
+
 def _turned(case: Case) -> bool:
     """Whether validation loss rises: beyond the curve's noise, beyond its images' chance, and enough to matter."""
     rise, limits = case.reading.rise, case.limits
@@ -248,8 +263,11 @@ def _gap_words(case: Case) -> str:
 def _context(case: Case, said: list[str]) -> list[str]:
     reading = case.reading
     gap = [] if any("gap" in sentence for sentence in said) else [_gap_words(case)]
-    noise = reading.noise * (1 - case.sizes.chance)
-    return [*gap, f"Accuracy moves by {noise:.3f} from epoch to epoch by chance alone."]
+    moves = (
+        f"Accuracy moves by {reading.jumps:.3f} from epoch to epoch; chance with so many images gives "
+        f"{reading.jumps_chance:.3f} at most."
+    )
+    return [*gap, *([] if any("jumps" in sentence for sentence in said) else [moves])]
 
 
 def _signed(interval: Any) -> str:

@@ -46,7 +46,7 @@ class DataCurve:
         law: The fit through them.
         exponent, floor: b and c with their intervals.
         twice: The error that twice the largest number would probably give.
-        gain: How much less that is than the error now.
+        gain: How much less that is than what the law gives for the largest number.
         confidence: Of all intervals.
     """
 
@@ -71,12 +71,14 @@ class DataCurve:
 
     @property
     def sentence(self) -> str:
-        """What twice as many images would probably bring."""
-        now, twice, gain = self.errors[-1], self.twice, self.gain
+        """What twice as many images would probably bring: both errors are the law's, for the last measured one has
+        noise that a gain must not be taken from.
+        """
+        now, twice, gain = self.law.error(self.sizes[-1]), self.twice, self.gain
         said = (
-            f"with {2 * self.sizes[-1]} training images, twice as many, the validation error would probably go from "
-            f"{now:.3f} to {twice.estimate:.3f} ({twice.low:.3f} to {twice.high:.3f}), {gain.estimate:.3f} less "
-            f"({gain.low:+.3f} to {gain.high:+.3f})"
+            f"with {2 * self.sizes[-1]} training images, twice as many, the validation error would, by the law above, "
+            f"probably go from {now:.3f} to {twice.estimate:.3f} ({twice.low:.3f} to {twice.high:.3f}), "
+            f"{gain.estimate:.3f} less ({gain.low:+.3f} to {gain.high:+.3f})"
         )
         verdict = "." if self.helps else ", which cannot be told from nothing."
         floor = (

@@ -11,6 +11,7 @@ import numpy as np
 
 from cnn.diagnosis.noise import (
     Interval,
+    beyond_chance,
     difference_interval,
     epoch_noise,
     fraction_interval,
@@ -21,6 +22,7 @@ from cnn.records import Curve, Task, best_row
 
 _UNSURE = 0.5  # the part of an accuracy's sampling variance that may come anew with an epoch: images on the brink
 _SAME_LEVEL = 0.02  # of the way from guessing: less is no improvement that matters
+_SURELY = 1e-3  # a network that was never trained may prefer a class, and that class be frequent
 _LOSS_SPREAD = 1.5  # standard deviation of an image's loss as a multiple of the mean loss
 
 
@@ -32,17 +34,20 @@ class Sizes:
         n_clean: Training images scored for `clean_train_*`; 1 or more.
         n_val: Validation images; 1 or more.
         n_classes: 2 or more; 1 or more labels.
+        n_train: Images trained on, of which those scored are a part; None: not known, at least `n_clean`.
     """
 
     n_clean: int
     n_val: int
     n_classes: int
     task: Task = Task.MULTICLASS
+    n_train: int | None = None
 
     def figures(self) -> dict[str, float]:
         """By name; `multilabel` is 1 or 0."""
         sizes = {"n_clean": self.n_clean, "n_val": self.n_val, "n_classes": self.n_classes}
-        return {**sizes, "multilabel": self.task is Task.MULTILABEL}
+        known = {} if self.n_train is None else {"n_train": self.n_train}
+        return {**sizes, **known, "multilabel": self.task is Task.MULTILABEL}
 
     @property
     def chance(self) -> float:
@@ -104,10 +109,16 @@ class Reading:
         gap_slope: Of the gap in accuracy over all epochs, an epoch.
         clean_accuracy: At the best epoch, with its interval.
         learnt: The best clean accuracy as a part of the way from guessing to 1.
+        grasped: The gain in accuracy from the first epoch to the last third that training and validation images have in
+            common, where both are then better than guessing beyond chance; else 0.
+        annealed: The last epoch's learning rate over the highest.
         loss_learnt: The fall of the clean loss below that of guessing, as a part of it.
         noise: From epoch to epoch, in accuracy: what training and validation have in common, beyond what so few images
             give, as a part of the way from guessing to 1.
         noise_loss: From epoch to epoch, of the clean loss, over that of guessing.
+        jumps: From epoch to epoch, in accuracy: all that training and validation have in common.
+        jumps_chance: As much as `jumps` would be if every image fell anew in every epoch: so few images give no more.
+        noisy_epochs: That the noise was taken from.
         improved_until: The epoch, 0-based, from which on the validation loss stays at its later level.
         blown_up: The clean loss at its highest, and in the last third, over that of guessing.
     """
@@ -119,9 +130,14 @@ class Reading:
     gap_slope: float
     clean_accuracy: Interval
     learnt: float
+    grasped: float
+    annealed: float
     loss_learnt: float
     noise: float
     noise_loss: float
+    jumps: float
+    jumps_chance: float
+    noisy_epochs: int
     improved_until: int
     peak: float
     blown_up: float
@@ -145,6 +161,7 @@ def read_curve(curve: Curve, sizes: Sizes, *, confidence: float) -> Reading:
         confidence: Of the intervals.
     """
     best, tail = best_row(curve), curve[-max(4, len(curve) // 3) :]
+    jumps, jumps_chance = _jumps(curve, sizes)
     clean = fraction_interval(best.clean_train_accuracy, sizes.n_clean, confidence=confidence)
     return Reading(
         n_epochs=len(curve),
@@ -156,9 +173,14 @@ def read_curve(curve: Curve, sizes: Sizes, *, confidence: float) -> Reading:
         gap_slope=trend([row.gap_accuracy for row in curve]).slope,
         clean_accuracy=clean,
         learnt=(max(row.clean_train_accuracy for row in curve) - sizes.chance) / (1 - sizes.chance),
+        grasped=_grasped(curve, tail, sizes),
+        annealed=curve[-1].learning_rate / max(1e-300, *(row.learning_rate for row in curve)),
         loss_learnt=1 - min(row.clean_train_loss for row in curve) / sizes.chance_loss,
-        noise=_noise(curve, sizes),
+        noise=math.sqrt(max(0.0, jumps**2 - _UNSURE * jumps_chance**2)) / (1 - sizes.chance),
         noise_loss=epoch_noise([row.clean_train_loss for row in _later(curve)]) / sizes.chance_loss,
+        jumps=jumps,
+        jumps_chance=jumps_chance,
+        noisy_epochs=len(_later(curve)),
         improved_until=_improved_until(curve, sizes),
         peak=max(row.clean_train_loss for row in curve) / sizes.chance_loss,
         blown_up=float(np.median([row.clean_train_loss for row in tail])) / sizes.chance_loss,
@@ -167,12 +189,19 @@ def read_curve(curve: Curve, sizes: Sizes, *, confidence: float) -> Reading:
     )
 
 
-def _noise(curve: Curve, sizes: Sizes) -> float:
-    """The part that both samples share is the network's: their own images stay the same from epoch to epoch."""
+def _grasped(curve: Curve, tail: Curve, sizes: Sizes) -> float:
+    clean = float(np.median([row.clean_train_accuracy for row in tail]))
+    held = float(np.median([row.val_accuracy for row in tail]))
+    p = max(beyond_chance(clean, sizes.n_clean, sizes.chance), beyond_chance(held, sizes.n_val, sizes.chance))
+    gained = min(clean - curve[0].clean_train_accuracy, held - curve[0].val_accuracy)
+    return gained if p < _SURELY else 0.0
+
+
+def _jumps(curve: Curve, sizes: Sizes) -> tuple[float, float]:
+    """(what both samples share, what chance would make of it): the network's part, as their images stay the same."""
     both = [(row.clean_train_accuracy + row.val_accuracy) / 2 for row in _later(curve)]
     level = float(np.clip(np.median(both), 0.0, 1.0))
-    few = _UNSURE * level * (1 - level) / 4 * (1 / sizes.n_clean + 1 / sizes.n_val)
-    return math.sqrt(max(0.0, epoch_noise(both) ** 2 - few)) / (1 - sizes.chance)
+    return epoch_noise(both), math.sqrt(level * (1 - level) / 4 * (1 / sizes.n_clean + 1 / sizes.n_val))
 
 
 def _later(curve: Curve) -> Curve:

@@ -3,14 +3,16 @@
 A remedy names directions as well as values: a search moves its ranges that way, a person takes the value.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cnn.diagnosis.verdict import Change, Remedy, Verdict
+from cnn.diagnosis.verdict import FEWEST_EPOCHS, Change, Remedy, Verdict
 from cnn.records import Scalar
 
 _Figures = Mapping[str, float]
+_FEWEST_STEPS = 8  # an epoch
 _NewValue = Callable[[Any, _Figures], Scalar | None]
 
 
@@ -28,17 +30,23 @@ class Move:
 
 
 def _times(factor: float, *, low: float = 0.0, high: float = float("inf")) -> _NewValue:
-    """The value times a factor; a whole number stays one."""
+    """The value times a factor; a whole number stays one, and 0, which means there is none, stays 0."""
 
     def new(value: Any, figures: _Figures) -> Scalar | None:
-        if value is None:
+        if value is None or value == 0:
             return None
         scaled = min(high, max(low, value * factor))
         moved: Scalar = max(1, round(scaled)) if isinstance(value, int) else float(scaled)
-        # what lies beyond the bound already, as a head without dense units does, is not moved back to it
+        # what lies beyond the bound already is not moved back to it
         return moved if (moved > value) == (factor > 1) and moved != value else None
 
     return new
+
+
+def _larger_batch(value: Any, figures: _Figures) -> Scalar | None:
+    """Four times as large, up to 1024, and small enough for 8 steps an epoch: one step an epoch is no training."""
+    n_train = figures.get("n_train", figures.get("n_clean", math.inf))
+    return _times(4.0, high=min(1024, n_train // _FEWEST_STEPS))(value, figures)
 
 
 def _at_least(bound: float) -> _NewValue:
@@ -143,7 +151,7 @@ REMEDIES: Mapping[str, tuple[str, tuple[Move, ...]]] = {
     ),
     "larger_batch": (
         "take larger batches.",
-        (Move(path="training.batch_size", direction="up", new=_times(4.0, high=1024)),),
+        (Move(path="training.batch_size", direction="up", new=_larger_batch),),
     ),
     "more_epochs": (
         "train longer.",
@@ -162,14 +170,17 @@ ORDER: Mapping[Verdict, tuple[str, ...]] = {
     Verdict.HEALTHY: (),
     Verdict.OVERFITTING: (
         *("early_stopping", "dropout", "batch_norm", "augmentation"),
-        *("smaller_model", "weight_decay", "more_data"),
+        *("weight_decay", "smaller_model", "more_data"),
     ),
     Verdict.UNDERFITTING: ("less_dropout", "less_weight_decay", "bigger_model", "batch_norm", "more_epochs"),
     Verdict.STILL_LEARNING: ("more_epochs", "learning_rate_up", "batch_norm"),
     Verdict.PLATEAU: ("early_stopping", "cosine", "learning_rate_down", "bigger_model"),
     Verdict.UNSTABLE: ("learning_rate_down", "cosine", "larger_batch", "warmup"),
     Verdict.DIVERGED: ("learning_rate_tenth", "warmup", "batch_norm"),
-    Verdict.NOT_LEARNING: ("check_labels", "learning_rate_other", "batch_norm", "less_dropout"),
+    Verdict.NOT_LEARNING: (
+        *("check_labels", "learning_rate_other", "batch_norm"),
+        *("less_dropout", "less_weight_decay"),
+    ),
     Verdict.DATA_SUSPECT: ("check_data",),
     Verdict.UNDECIDED: ("more_validation_images", "more_epochs"),
 }
@@ -185,12 +196,20 @@ def remedies(verdict: Verdict, recipe: Mapping[str, Any] | None, figures: _Figur
         [('more_epochs', {'training.epochs': 20}), ('learning_rate_up', {'optimizer.learning_rate': 0.003})]
     """
     found = []
-    for name in ORDER[verdict]:
+    for name in _order(verdict, figures):
         sentence, moves = REMEDIES[name]
         changes = tuple(change for move in moves if (change := _change(move, recipe, figures)))
         if recipe is None or changes or not moves:
             found.append(Remedy(name=name, sentence=sentence, changes=changes))
     return tuple(found)
+
+
+def _order(verdict: Verdict, figures: _Figures) -> tuple[str, ...]:
+    """What was left open for want of epochs is no matter of images; where no epoch was finished, none helps."""
+    n_epochs = figures.get("n_epochs", math.inf)
+    if verdict is not Verdict.UNDECIDED or n_epochs >= FEWEST_EPOCHS:
+        return ORDER[verdict]
+    return ("more_epochs",) if n_epochs else ()
 
 
 def _change(move: Move, recipe: Mapping[str, Any] | None, figures: _Figures) -> Change | None:

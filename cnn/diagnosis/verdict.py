@@ -7,6 +7,8 @@ from typing import Any
 
 from cnn.records import Scalar
 
+FEWEST_EPOCHS = 4  # with three, a fall in each of them still comes by chance once in six
+
 
 class Verdict(StrEnum):
     """What a curve shows. `UNDECIDED`: too few images, or too few epochs, to say any of the others."""

@@ -29,6 +29,7 @@ def main():
     words.add_argument("--epochs", type=int, default=24)
     words.add_argument("--batch", type=int, default=32, help="the tutorial's is 256, for 45,000 images")
     words.add_argument("--seeds", type=int, default=1)
+    words.add_argument("--first-seed", type=int, default=0)
     words.add_argument("--threads", type=int, default=cpu_count_available())
     words.add_argument("--remedies", default=",".join(REMEDIES), help="those that are applied, by name")
     given = words.parse_args()
@@ -37,7 +38,7 @@ def main():
     sizes = f"{given.images} training and {given.validation} validation images"
     print(f"{sizes}, batches of {given.batch}, {given.threads} threads, n {given.seeds}")
     train, validation = _images(given.images, given.validation)
-    for seed in range(given.seeds):
+    for seed in range(given.first_seed, given.first_seed + given.seeds):
         _compare(given, train, validation, seed)
 
 

@@ -5,28 +5,36 @@ processor time and trials until the plain search's final score was reached. Then
 seed by seed. A search that never reaches the score counts with all that it has used, and is said.
 
     python tests/benchmarks/bench_remedies_search.py                                                  # some minutes
+    python tests/benchmarks/bench_remedies_search.py --sources cifar10,fashion_mnist --seeds 5 --halved
+        --trials 15 --epochs 8 --images 1000 --validation 2000 --threads 1               # 25 minutes of one processor
     python tests/benchmarks/bench_remedies_search.py --sources cifar10,fashion_mnist --seeds 5 --trials 40 --epochs 12
         --images 6000 --validation 5000                                                               # most of a day
 
-The images come from the download cache (CNN_DATA_CACHE); digits need none.
+The images come from the download cache (CNN_DATA_CACHE); digits need none. The network is a plain one that has nothing
+against overfitting, as a tutorial's, and the space holds what there is to add.
 """
 
 import argparse
 import io
+import json
 import statistics
 import tempfile
+from collections import defaultdict
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from figures import print_arms, print_facts, print_head
 from rich.console import Console
 
 from cnn import wiring
 from cnn.config.environment import Environment, read_environment
 from cnn.config.params import Params
+from cnn.data.sources.catalogue import SOURCES
 from cnn.records import TrialState, best_row
 from cnn.runtime import configure_process, cpu_count_available
+from cnn.search.focus import is_whole
 from cnn.search.ledger import Ledger
 from cnn.search.rounds import read_pairs, read_rounds
 from cnn.search.study import study_names
@@ -34,13 +42,20 @@ from cnn.steps.prepare import prepare
 from cnn.steps.search import search
 from cnn.tracking.memory import MemoryTracker
 
+BASE = {
+    "model": {"blocks": 2, "filters": 16, "head": "flatten", "dense_units": 64},
+    "optimizer": {"name": "adamw", "learning_rate": 0.001, "weight_decay": 0.0001},
+    "training": {"batch_size": 32},
+}
 SPACE = {
     "model.filters": {"type": "int", "low": 8, "high": 32, "step": 8},
     "model.dense_units": {"type": "int", "low": 32, "high": 256, "log": True},
     "model.batch_norm": {"type": "choice", "values": ["none", "before_activation"]},
-    "model.dropout": {"type": "float", "low": 0.0, "high": 0.4},
+    "model.dropout": {"type": "float", "low": 0.0, "high": 0.5},
     "model.head_dropout": {"type": "float", "low": 0.0, "high": 0.6},
     "optimizer.learning_rate": {"type": "float", "low": 0.0003, "high": 0.01, "log": True},
+    "optimizer.weight_decay": {"type": "float", "low": 0.0001, "high": 0.1, "log": True},
+    "augment.flip": {"type": "choice", "values": [False, True]},
     "augment.shift": {"type": "choice", "values": [0.0, 0.1]},
 }
 OFF, ON = "remedies off", "remedies on"
@@ -48,11 +63,16 @@ OFF, ON = "remedies off", "remedies on"
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What one search came to: its trials with a score as (score, accuracy, gap, processor seconds), by number."""
+    """What one search came to.
+
+    Args:
+        trials: Those with a score as (score, accuracy, gap, processor seconds), by number.
+        kinds: Where each comes from: `first` round, `focus`, `whole` space, `pair`.
+    """
 
     trials: tuple[tuple[float, float, float, float], ...]
+    kinds: tuple[str, ...]
     rounds: tuple[str, ...]
-    n_pairs: int
 
     @property
     def best(self):
@@ -72,6 +92,9 @@ def main():
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--sources", default="digits", help="digits, cifar10, fashion_mnist; several with commas")
     words.add_argument("--seeds", type=int, default=2)
+    words.add_argument("--first-seed", type=int, default=0)
+    words.add_argument("--halved", action="store_true", help="images of half the side, which cost a quarter")
+    words.add_argument("--threads", type=int, default=cpu_count_available())
     words.add_argument("--trials", type=int, default=16)
     words.add_argument("--epochs", type=int, default=8)
     words.add_argument("--images", type=int, default=300, help="to train on")
@@ -81,11 +104,12 @@ def main():
     words.add_argument("--sampler", default="tpe")
     words.add_argument("--pruner", default="none")
     given = words.parse_args()
-    configure_process(threads=cpu_count_available())
+    configure_process(threads=given.threads)
     print_head("search with remedies against search without")
     print(
         f"{given.engine}/{given.sampler}, pruner {given.pruner}, {given.trials} trials of {given.epochs} epochs, "
-        f"{given.rounds} rounds, {given.images} training and {given.validation} validation images, n {given.seeds}"
+        f"{given.rounds} rounds, {given.images} training and {given.validation} validation images"
+        f"{' of half the side' * given.halved}, {given.seeds} seeds from {given.first_seed} on, {given.threads} threads"
     )
     with tempfile.TemporaryDirectory(prefix="cnn-bench-") as root:
         for source in given.sources.split(","):
@@ -95,20 +119,26 @@ def main():
 def _compare(root, source, given):
     print(f"\n-- {source}", flush=True)
     data = root / "prepared"
+    root.mkdir(parents=True)
     with redirect_stdout(io.StringIO()):
-        prepare(_params(source, given, 0, "off"), _environment(root / "home"), data)
+        if given.halved:
+            _write_halved(source, root / "halved.npz")
+        (root / "base.yaml").write_text(json.dumps(BASE), encoding="utf-8")
+        prepare(_params(root, source, given, 0, "off"), _environment(root / "home"), data)
     pairs = []
-    for seed in range(given.seeds):
+    for seed in range(given.first_seed, given.first_seed + given.seeds):
         # in turns, so that neither has the warmer machine
         found = {}
         for word in ("off", "on") if seed % 2 == 0 else ("on", "off"):
-            found[word] = _found(root / f"{word}-{seed}", data, _params(source, given, seed, word))
+            found[word] = _found(root / f"{word}-{seed}", data, _params(root, source, given, seed, word))
         level = found["off"].best[0]
         print(f"seed {seed}")
         for word, arm in (("off", OFF), ("on", ON)):
             print_facts({arm: _line(found[word], level)})
+        for word in ("off", "on"):
+            print(f"   {word}: {_trials_line(found[word])}")
         for number, said in enumerate(found["on"].rounds, 1):
-            print(f"   round {number}: {said}")
+            print(f"   round {number}: {said}", flush=True)
         pairs.append((found["off"], found["on"], level))
     _together(pairs)
 
@@ -128,6 +158,18 @@ def _together(pairs):
     }
     print_arms("s of processor time to the plain search's final score", seconds)
     print_facts({"reached with remedies": f"{reached} of {len(on)}"})
+    _by_kind(on, off)
+
+
+def _by_kind(on, off):
+    """Later trials by where they come from: how far each is above the trial of its number in the plain search."""
+    gains = defaultdict(list)
+    for found, plain in zip(on, off, strict=True):
+        for trial, kind, other in zip(found.trials, found.kinds, plain.trials, strict=False):
+            gains[kind].append(trial[0] - other[0])
+    for kind in ("focus", "whole", "pair"):
+        if gains[kind]:
+            print_facts({f"score of a trial, {kind} - plain": f"n {len(gains[kind])}, {_spread(gains[kind])}"})
 
 
 def _spread(values):
@@ -139,7 +181,12 @@ def _line(found, level):
     score, accuracy, gap, _ = found.best
     spent, n, reached = found.until(level)
     until = f"{level:.4f} reached after {n} trials, {spent:.0f} s" if reached else f"{level:.4f} not reached"
-    return f"score {score:.4f}, accuracy {accuracy:.4f}, gap {gap:+.4f}; {until}; {found.n_pairs} pairs"
+    return f"score {score:.4f}, accuracy {accuracy:.4f}, gap {gap:+.4f}; {until}"
+
+
+def _trials_line(found):
+    marks = {"first": "", "focus": "f", "whole": "w", "pair": "p"}
+    return " ".join(f"{trial[0]:.3f}{marks[kind]}" for trial, kind in zip(found.trials, found.kinds, strict=True))
 
 
 def _found(home, data, params):
@@ -151,17 +198,38 @@ def _found(home, data, params):
         ended = [row for row in ledger.trials() if row.outcome and row.outcome.state is not TrialState.FAILED]
         rows = [(row, best_row(row.outcome.curve)) for row in ended if row.outcome.curve]
         trials = tuple((best.val_score, best.val_accuracy, best.gap_accuracy, row.cost.cpu_s) for row, best in rows)
-        rounds = tuple(" ".join(one.changes) or "the whole space" for one in read_rounds(ledger))
-        return Found(trials=trials, rounds=rounds, n_pairs=len(read_pairs(ledger)))
+        opened, pairs = read_rounds(ledger), read_pairs(ledger)
+        kinds = tuple(_kind(row.id.number, opened, pairs, params.search.seed) for row, _ in rows)
+        rounds = tuple(" ".join(one.changes) or "the whole space" for one in opened)
+        return Found(trials=trials, kinds=kinds, rounds=rounds)
+
+
+def _kind(number, rounds, pairs, seed):
+    if number in pairs:
+        return "pair"
+    if not rounds or (len(rounds) > 1 and number < rounds[1].first_trial):
+        return "first"
+    focus = [one.focus for one in rounds if one.first_trial <= number][-1]
+    return "focus" if focus and not is_whole(seed, number) else "whole"
 
 
 def _environment(home):
     return Environment(home=home, data_cache=str(read_environment().downloads))
 
 
-def _params(source, given, seed, remedies):
+def _write_halved(source, path):
+    """The mean of each 2 x 2 pixels."""
+    found = SOURCES[source].load(None, read_environment().downloads).train
+    n, height, width, channels = found.images.shape
+    blocks = found.images.reshape(n, height // 2, 2, width // 2, 2, channels)
+    images = np.concatenate([part.mean(axis=(2, 4)).round().astype(np.uint8) for part in np.array_split(blocks, 20)])
+    np.savez(path, x_train=images, y_train=found.labels)
+
+
+def _params(root, source, given, seed, remedies):
     n = given.images + given.validation
     section = {
+        "recipe": str(root / "base.yaml"),
         "engine": given.engine,
         "sampler": given.sampler,
         "pruner": given.pruner,
@@ -174,7 +242,8 @@ def _params(source, given, seed, remedies):
         "executor": "inline",  # one process: TensorFlow is loaded once, and a search repeats bit for bit
         "contact_sheet": False,
     }
-    prepared = {"source": source, "train_limit": n, "validation_fraction": given.validation / n}
+    origin = {"source": "npz", "path": str(root / "halved.npz")} if given.halved else {"source": source}
+    prepared = origin | {"train_limit": n, "validation_fraction": given.validation / n}
     return Params.model_validate({"prepare": prepared, "search": section})
 
 

@@ -8,11 +8,13 @@ from making import epoch_row
 from rich.console import Console
 
 from cnn.commands.data_curve import data_curve
-from cnn.commands.diagnose import Given, checked_fractions, diagnose
+from cnn.commands.diagnose import Given, _show, checked_fractions, diagnose
 from cnn.config.environment import Environment
 from cnn.config.params import Params
 from cnn.config.reading import read_recipe
 from cnn.diagnosis.noise import difference_interval
+from cnn.diagnosis.remedies import remedies
+from cnn.diagnosis.verdict import Diagnosis, Verdict
 from cnn.durable import write_sealed
 from cnn.errors import ConfigError, DataError, IntegrityError
 from cnn.steps.prepare import prepare
@@ -45,7 +47,7 @@ def test_a_table_of_figures_is_diagnosed(curves):
     assert text.splitlines()[0].endswith("curves.csv: overfitting")
     interval = difference_interval(0.95, 5000, 0.8, 5000, confidence=0.95)
     assert f"he gap in accuracy at the best epoch, 11, is +0.150 ({interval.low:+.3f} to {interval.high:+.3f})" in text
-    assert text.index("1. early stopping") < text.index("2. dropout") < text.index("7. more data")
+    assert text.index("1. early stopping") < text.index("2. dropout") < text.index("8. more data")
 
 
 def test_json_is_one_object_and_nothing_else(curves, capsys):
@@ -64,6 +66,16 @@ def test_what_training_kept_needs_not_be_given(curves):
     write_sealed(curves.with_name("train.json"), kept)
     # Sizes come from train.json beside the table, and remedies have this recipe's values.
     assert "training.patience=5" in said(curves, Given()) and "model.dropout=0.25" in said(curves, Given())
+
+
+def test_values_in_advice_have_three_digits():
+    recipe = {"optimizer": {"learning_rate": 0.0022878502797536427}, "training": {"epochs": 10}}
+    advised = remedies(Verdict.STILL_LEARNING, recipe, {})
+    screen = StringIO()
+    found = Diagnosis(verdict=Verdict.STILL_LEARNING, evidence=("it rises.",), figures={}, remedies=advised)
+    _show("run", found, Console(file=screen, width=200))
+    # Nobody can tell what lies beyond: a rate three times as high is 0.00686. Whole numbers stay whole.
+    assert "optimizer.learning_rate=0.00686\n" in screen.getvalue() and "epochs=20\n" in screen.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -85,6 +97,14 @@ def test_a_table_that_is_none_is_named(curves, text):
     # The file is named and a learning curve asked for.
     with pytest.raises(IntegrityError, match=r"curves\.csv: received .*expected a learning curve"):
         said(curves)
+
+
+def test_a_table_with_other_columns_is_told_which_are_missing(curves):
+    curves.write_text(curves.read_text().replace("clean_train_loss", "loss").replace("val_score", "score"))
+    # Both by name with all that are expected; no class of Python and no advice to train for a wrong file.
+    with pytest.raises(IntegrityError, match="without the columns clean_train_loss, val_score") as refusal:
+        said(curves)
+    assert "with the columns train_loss" in str(refusal.value) and "KeyError" not in str(refusal.value)
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Data curves whose law is known."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,15 @@ def test_a_clear_gain_is_called_one_and_none_is_not():
     # The sentence is honest in both cases.
     assert falling.helps and "cannot be told from nothing" not in falling.sentence
     assert not flat.helps and "cannot be told from nothing" in flat.sentence
+
+
+def test_the_way_that_is_said_is_the_gain_that_is_said():
+    rng = np.random.default_rng(3)
+    curve = data_curve(answers(rng, n_val=200, spread=0.03), seed=0)
+    now = float(re.search(r"go from (\d\.\d+) to", curve.sentence)[1])
+    # The last measurement lies off the law here; from, to and gain are all three the law's.
+    assert abs(curve.errors[-1] - curve.law.error(8000)) > 0.003
+    assert now - curve.twice.estimate == pytest.approx(curve.gain.estimate, abs=1e-3)
 
 
 def test_a_floor_that_nothing_shows_is_not_made_up():

@@ -21,7 +21,7 @@ def test_overfitting_is_treated_in_the_order_of_the_field():
     # What costs nothing first, what changes the network later, new images last.
     assert named == [
         *("early_stopping", "dropout", "batch_norm", "augmentation"),
-        *("smaller_model", "weight_decay", "more_data"),
+        *("weight_decay", "smaller_model", "more_data"),
     ]
 
 
@@ -62,3 +62,42 @@ def test_without_a_recipe_remedies_are_words():
     # All are named, none has a value.
     assert tuple(remedy.name for remedy in found) == ORDER[Verdict.PLATEAU]
     assert all(remedy.sentence and not remedy.changes for remedy in found)
+
+
+def test_a_head_without_dense_units_gets_none_in_a_larger_network():
+    base = {"model": {"filters": 32, "dense_units": 0}}
+    values = {path: value for one in remedies(Verdict.UNDERFITTING, base, {}) for path, value in one.values.items()}
+    # 0 means that there is none: twice none is none, and the filters alone grow.
+    assert values == {"model.filters": 64}
+
+
+@pytest.mark.parametrize(
+    ("known", "wanted"),
+    [
+        ({"n_train": 517.0, "n_clean": 58.0}, None),  # 128 images are a quarter of them already
+        ({"n_train": 2000.0, "n_clean": 58.0}, 250),  # 8 steps an epoch
+        ({"n_train": 50_000.0, "n_clean": 5000.0}, 512),
+        ({"n_clean": 2000.0}, 250),  # what is trained on is not known, and is no less than what was scored
+        ({}, 512),
+    ],
+)
+def test_a_larger_batch_leaves_steps_in_an_epoch(known, wanted):
+    base = {"training": {"batch_size": 128}}
+    values = {path: value for one in remedies(Verdict.UNSTABLE, base, known) for path, value in one.values.items()}
+    # One step an epoch is no training: the batch is capped, and where it is over the cap it stays.
+    assert values.get("training.batch_size") == wanted
+
+
+@pytest.mark.parametrize("form", ["before_activation", "after_activation"])
+def test_nobody_with_batch_norm_is_told_to_put_it_in(form):
+    base = recipe_with(read_recipe("tutorial_basic"), {"model.batch_norm": form}).model_dump(mode="json")
+    # Whatever the verdict, and wherever the BatchNorm stands.
+    assert not [verdict for verdict in Verdict for one in remedies(verdict, base, {}) if one.name == "batch_norm"]
+
+
+def test_too_few_epochs_are_treated_with_more_epochs():
+    def named(n_epochs):
+        return [one.name for one in remedies(Verdict.UNDECIDED, BASIC, {"n_epochs": n_epochs})]
+
+    # What three epochs leave open no image settles; what thirty leave open, images do. A run without one needs neither.
+    assert (named(3.0), named(30.0)[0], named(0.0)) == (["more_epochs"], "more_validation_images", [])

@@ -162,3 +162,49 @@ def test_a_gap_that_stands_still_is_said_to():
     said = " ".join(diagnose(rows, Sizes(n_clean=5000, n_val=5000, n_classes=10)).evidence)
     # No reader learns anything from 1e-17 an epoch.
     assert "stays as it is" in said and "e-" not in said
+
+
+def jumping(rng, n_images, n_epochs, *, level=0.7):
+    """Every image falls anew in every epoch, and the loss jumps: the most that chance can do without the network."""
+    shares = rng.binomial(n_images, level, (n_epochs, 2)) / n_images
+    losses = 0.8 + 0.3 * rng.normal(size=n_epochs)
+    return tuple(
+        epoch_row(epoch, held, clean_train_accuracy=clean, clean_train_loss=loss, val_loss=loss)
+        for epoch, ((clean, held), loss) in enumerate(zip(shares.tolist(), losses.tolist(), strict=True))
+    )
+
+
+@pytest.mark.parametrize("n_epochs", [8, 30])
+@pytest.mark.parametrize("n_images", [30, 200])
+def test_jumps_that_so_few_images_make_by_chance_are_not_called_unstable(n_images, n_epochs):
+    rngs = (np.random.default_rng([n_images, n_epochs, number]) for number in range(50))
+    found = [verdict_of(jumping(rng, n_images, n_epochs), n_clean=n_images, n_val=n_images) for rng in rngs]
+    # One in twenty at the most, were every image on the brink: of 50, more than 5 come by chance once in thirty.
+    assert rate(found, "unstable") <= 0.1
+
+
+def test_an_unstable_verdict_says_what_chance_would_give():
+    curve = simulated(np.random.default_rng(3), noise=0.08)
+    said = diagnose(curve, Sizes(n_clean=1000, n_val=1000, n_classes=10))
+    jumps, by_chance = said.figures["jumps"], said.figures["jumps_chance"]
+    # The two numbers stand side by side, and the first is clearly the larger.
+    assert said.verdict.value == "unstable" and jumps >= 2 * by_chance
+    assert f"jumps by {jumps:.3f}" in said.evidence[0] and f"gives {by_chance:.3f} at most" in said.evidence[0]
+    # Nothing after it calls the same jumps chance.
+    assert not any("from epoch to epoch" in sentence for sentence in said.evidence[1:])
+
+
+@pytest.mark.parametrize(("n_epochs", "words"), [(1, "1 epoch is too few"), (3, "3 epochs are too few")])
+def test_a_run_of_a_few_epochs_is_told_to_train_longer(n_epochs, words):
+    curve = tuple(epoch_row(epoch, 0.6, clean_train_accuracy=0.6) for epoch in range(n_epochs))
+    said = diagnose(curve, Sizes(n_clean=5000, n_val=5000, n_classes=10))
+    # 5,000 images are enough; only epochs are wanting, and the line of a training says so.
+    assert words in said.sentence and said.sentence.endswith("First remedy: train longer.")
+
+
+def test_the_clean_sample_is_not_called_the_training_images():
+    said = diagnose(simulated(np.random.default_rng(RNG), n_clean=58, n_val=58, n_epochs=12),
+                    Sizes(n_clean=58, n_val=58, n_classes=10, n_train=517))  # fmt: skip
+    # 517 were trained on; the gap rests on 58 of them.
+    assert said.verdict.value == "undecided"
+    assert "with 58 of the training images, scored cleanly, and 58 validation images" in said.evidence[0]
