@@ -66,10 +66,8 @@ def predict(paths: Sequence[Path], chosen: "ChosenModel", *, as_json: bool = Fal
             say(answer, chosen)
             progress.advance(task)
     if n_bad == n_files:
-        expected, change = "at least one picture", "name other files"
-        raise DataError(
-            listed(paths), received=f"{n_bad:,} files, none of them readable", expected=expected, change=change
-        )
+        received = f"{n_bad:,} {'file' if n_bad == 1 else 'files'}, none readable"
+        raise DataError(listed(paths), received=received, expected="at least one picture", change="name other files")
     if n_bad:
         print(f"cnn: {n_bad:,} of {n_files:,} files could not be predicted", file=sys.stderr)
     return int(n_bad > 0)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from cnn.config.frozen import Frozen
 from cnn.config.tree import checked_tree
@@ -10,7 +10,7 @@ from cnn.records import Task
 
 _OWN = {
     "npz": "the .npz file with the arrays",
-    "folder": "the folder with a folder a class, or with train/, validation/ and test/ of them",
+    "folder": "the folder that has a folder a class, or train/, validation/ and test/ of them",
     "csv": "the manifest with a row an image",
 }
 _MULTILABEL = ("npz", "csv", "digits_canvas", "fashion_canvas")
@@ -28,10 +28,19 @@ def _grey_or_colour(channels: int) -> int:
     return channels
 
 
+def _a_pair(size: Any) -> Any:
+    if size is not None and not (isinstance(size, list | tuple) and len(size) == 2):
+        raise ValueError("[height, width] in pixels, as [64, 64], or null")
+    return size
+
+
+_Side = Annotated[int, Field(ge=1, le=4096)]
+
+
 class ImagesParams(Frozen):
     """What becomes of a picture, whatever its size and mode."""
 
-    size: tuple[Annotated[int, Field(ge=1, le=4096)], Annotated[int, Field(ge=1, le=4096)]] | None = None
+    size: Annotated[tuple[_Side, _Side] | None, BeforeValidator(_a_pair)] = None
     channels: Annotated[int, AfterValidator(_grey_or_colour)] = 3
     resize: Literal["fit", "crop", "pad"] = "fit"
     background: Annotated[int, Field(ge=0, le=255)] = 0
@@ -67,6 +76,26 @@ class PrepareParams(Frozen):
     train_limit: Annotated[int, Field(ge=1)] | None = None
     seed: Seed = 0
 
+    @field_validator("path")
+    @classmethod
+    def _own_images_need_a_path(cls, path: str | None, info: ValidationInfo) -> str | None:
+        source = info.data.get("source")
+        if source in _OWN and path is None:
+            raise ValueError(f"prepare.path to name {_OWN[source]}, for prepare.source is {source}")
+        return path
+
+    @field_validator("task")
+    @classmethod
+    def _labels_fit_the_task(cls, task: Task, info: ValidationInfo) -> Task:
+        source = str(info.data.get("source", "npz"))
+        if source.endswith("_canvas") and task is not Task.MULTILABEL:
+            raise ValueError(f"prepare.task multilabel, for prepare.source {source} shows several things at once")
+        if task is Task.MULTILABEL and source not in _MULTILABEL:
+            raise ValueError(
+                f"another task, for prepare.source is {source}; multilabel goes with {', '.join(_MULTILABEL)}"
+            )
+        return task
+
     @field_validator("tree", mode="before")
     @classmethod
     def _a_tree_belongs_to_hierarchical(cls, tree: Any, info: ValidationInfo) -> dict[str, Any] | None:
@@ -74,17 +103,3 @@ class PrepareParams(Frozen):
         if (tree is None) == (task is Task.HIERARCHICAL):
             raise ValueError("a tree with prepare.task hierarchical, and null with any other")
         return None if tree is None else checked_tree(tree)
-
-    @model_validator(mode="after")
-    def _own_images_need_a_path(self) -> "PrepareParams":
-        if self.source in _OWN and self.path is None:
-            raise ValueError(f"source {self.source} needs prepare.path, {_OWN[self.source]}")
-        return self
-
-    @model_validator(mode="after")
-    def _labels_fit_the_task(self) -> "PrepareParams":
-        if self.source.endswith("_canvas") and self.task is not Task.MULTILABEL:
-            raise ValueError(f"source {self.source} shows several things at once: set prepare.task to multilabel")
-        if self.task is Task.MULTILABEL and self.source not in _MULTILABEL:
-            raise ValueError(f"prepare.task multilabel needs a source out of {', '.join(_MULTILABEL)}")
-        return self

@@ -49,7 +49,7 @@ def prepare(params: Params, environment: Environment, folder: Path | None = None
     for name, split in splits.items():
         check_content(split, name)
 
-    prepared = write_prepared(folder, data, splits, head)
+    prepared = write_prepared(folder, data, splits, head, params.prepare)
     card = data_card(data, splits, prepared.data_hash, clean.left_out)
     write_json(folder / CARD_FILE, card.document())
     drop_pictures(cache)

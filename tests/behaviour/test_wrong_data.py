@@ -60,6 +60,7 @@ CASES = {
     "images in fractions": ({"images": IMAGES / 255}, r"images: received float64 in .*images \* 255"),
     "four channels": ({"images": np.zeros((40, 6, 6, 4), np.uint8)}, r"shape \(40, 6, 6, 4\)"),
     "black images": ({"images": np.zeros((40, 6, 6), np.uint8)}, "of one colour"),
+    "labels from 1": ({"labels": LABELS + 1}, "labels: received labels from 1 to 4; expected labels that count from 0"),
     "an empty class": ({"labels": np.where(LABELS == 2, 1, LABELS)}, r"class 2 \(2\): received no image"),
     "a named class without images": ({"class_names": np.array(list("abcde"))}, r"class 4 \(e\): received no image"),
     "a class too small to be split": ({"labels": np.where(np.arange(40) == 7, 1, 0)}, r"class 1 \(1\): received 1 im"),

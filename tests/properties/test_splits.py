@@ -178,3 +178,37 @@ def test_own_validation_images_are_left_alone():
     # Nothing is held out of the training images when the source has a validation set.
     assert numbers(splits["validation"]) == list(range(6))
     assert numbers(splits["train"]) == list(range(6, 30))
+
+
+@given(st.lists(st.integers(0, 40), min_size=30, max_size=150), SEEDS, st.booleans())
+def test_equal_images_of_the_users_are_in_one_split(pictures, seed, several):
+    # The pictures show 41 things of three classes; with several labels each shows its class and, if even, another.
+    things = np.array([*pictures, *range(41)])
+    labels = things % 3
+    data = a_data_set(things)
+    if several:
+        labels = (np.eye(3)[labels] + np.eye(3)[(labels + 1) % 3] * (things % 2 == 0)[:, None]).astype(np.uint8)
+    images = np.stack([things // 256, things % 256], axis=1).astype(np.uint8).reshape(-1, 1, 2, 1)
+    data = replace(data, class_names=("a", "b", "c"), train=Split(images=images, labels=labels))
+    splits = make_splits(data, PrepareParams(source="npz", path="own.npz", seed=seed))
+    seen = {name: set(numbers(split)) for name, split in splits.items()}
+    # Every picture with its copies is in one split, none is lost, and each split shows every class.
+    assert not (seen["train"] & seen["validation"] or seen["train"] & seen["test"] or seen["validation"] & seen["test"])
+    assert sum(map(len, splits.values())) == len(things)
+    shown = [split.labels.any(axis=0).sum() if several else len(set(split.labels)) for split in splits.values()]
+    assert shown == [3, 3, 3]
+    # The same seed, the same splits.
+    again = make_splits(data, PrepareParams(source="npz", path="own.npz", seed=seed))
+    assert all(numbers(again[name]) == numbers(splits[name]) for name in SPLITS)
+
+
+def test_a_built_in_set_is_split_as_ever():
+    labels = np.arange(60) % 3
+    data = replace(a_data_set(labels), source="digits")
+    same = replace(data, train=replace(data.train, images=data.train.images // 2))
+    params = PrepareParams(source="digits", seed=3)
+    # Its equal images are parted as other images at their places would be: its data hash is pinned by users.
+    assert all(
+        (one.labels == other.labels).all() and numbers(other) == [(number // 2) for number in numbers(one)]
+        for one, other in zip(make_splits(data, params).values(), make_splits(same, params).values(), strict=True)
+    )

@@ -1,5 +1,7 @@
 """Classes that cannot be split, and sources that are no pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,3 +89,25 @@ def test_a_name_that_is_no_text_can_be_listed(tmp_path):
     write_bad_files(tmp_path / "bad.csv", [finding])
     # A file name is any bytes; the list is UTF-8 all the same.
     assert (tmp_path / "bad.csv").read_text(encoding="utf-8").splitlines()[1:] == ['"a/\\udcff,', '.png",,empty file,']
+
+
+def test_pictures_of_other_sizes_are_brought_to_one_not_left_out(tmp_path):
+    other, torn = (
+        Finding(path=f"{reason}.png", split="", reason=reason, detail="")
+        for reason in (Reason.OTHER_SIZE, Reason.EMPTY)
+    )
+    params = PrepareParams(source="folder", path="own")
+    for found, words in (((other,), "height, width], to which"), ((other, torn), "then mend the others")):
+        data = replace(a_data_set(a_split(np.arange(30) % 3)), findings=found)
+        with pytest.raises(DataError, match=r"set prepare\.images\.size to") as caught:
+            cleaned(data, params, tmp_path)
+        # The key that cures it, and no advice to throw the pictures away.
+        assert words in str(caught.value)
+        assert "on_bad" not in str(caught.value)
+
+
+def test_one_bad_file_is_one_file(tmp_path, capsys):
+    finding = Finding(path="a.png", split="", reason=Reason.EMPTY, detail="")
+    data = replace(a_data_set(a_split(np.arange(30) % 3)), findings=(finding,))
+    cleaned(data, PrepareParams(source="folder", path="own", on_bad="skip"), tmp_path)
+    assert "left out: 1 bad file, listed" in capsys.readouterr().out

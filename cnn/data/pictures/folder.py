@@ -11,9 +11,16 @@ from cnn.data.findings import Finding, Reason
 from cnn.data.pictures.listing import SPLIT_WORDS, Listing, in_order
 from cnn.errors import DataError
 
+_LEFT_BY_SYSTEMS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+"""What macOS and Windows put into folders that were looked at."""
+_FILES = {".csv": "csv", ".tsv": "csv", ".npz": "npz"}
+"""The source that a file's ending tells of."""
+
 
 def folder_listing(folder: Path, params: PrepareParams) -> Listing:
     """All files of the folder, by the name of the class folder they are in; deeper folders belong to that class.
+
+    Files that macOS and Windows leave in folders (`.DS_Store`, `Thumbs.db`, `desktop.ini`) are passed over.
 
     The classes are those of the training images, unless `prepare.classes` names them.
 
@@ -22,7 +29,9 @@ def folder_listing(folder: Path, params: PrepareParams) -> Listing:
     """
     expected, change = "a folder of class folders", "edit prepare.path"
     if not folder.is_dir():
-        raise DataError(folder, received="no such folder", expected=expected, change=change)
+        received, source = "a file" if folder.exists() else "no such folder", _FILES.get(folder.suffix.lower())
+        change = f"set prepare.source to {source}, or {change}" if source else change
+        raise DataError(folder, received=received, expected=expected, change=change)
     words = _split_folders(folder)
     inner = [
         place for name in words or [""] for place in _folders(folder / name) if words.get(name, "train") == "train"
@@ -94,5 +103,5 @@ def _files(root: Path, inner: str, above: frozenset[str], findings: list[Finding
         deeper = f"{inner}/{name}" if inner else name
         if is_folder:
             yield from _files(root, deeper, above | {real}, findings)
-        else:
+        elif name not in _LEFT_BY_SYSTEMS:
             yield deeper

@@ -90,6 +90,9 @@ def _header(file: Path) -> tuple[list[str], str]:
         lines.seek(0)
         delimiter = max(",;\t", key=first.count)
         columns = next(csv.reader(lines, delimiter=delimiter), [])
+    if not columns:
+        change = "write the table, or edit prepare.path"
+        raise DataError(file, received="a file with an empty first line", expected=_EXPECTED, change=change)
     if len(set(columns)) != len(columns):
         raise DataError(file, received="two columns of one name", expected=_EXPECTED, change="rename one of them")
     return columns, delimiter
@@ -107,6 +110,9 @@ def _rows(file: Path, delimiter: str) -> Iterator[tuple[int, _Row]]:
 def _readable(file: Path) -> Iterator[None]:
     try:
         yield
+    except IsADirectoryError as error:
+        change = "name the file, or set prepare.source to folder"
+        raise DataError(file, received="a folder", expected=_EXPECTED, change=change) from error
     except OSError as error:
         raise DataError(file, received=error.strerror, expected=_EXPECTED, change="edit prepare.path") from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -125,7 +131,9 @@ def _columns_of_labels(columns: Sequence[str], params: PrepareParams) -> tuple[s
 def _label_reader(columns: Sequence[str], params: PrepareParams, file: Path) -> Callable[[_Row], tuple[str, ...]]:
     """What takes a row's labels in words from it."""
     several = _columns_of_labels(columns, params)
-    for name in (params.csv.path, *(several or [params.csv.label])):
+    # without a column of the default name the table has no splits; one that was named must be there
+    named = [] if params.csv.split == CsvParams().split else [params.csv.split]
+    for name in (params.csv.path, *(several or [params.csv.label]), *named):
         if name not in columns:
             received, expected = f"the columns {', '.join(columns)}", f"one named {name}"
             raise DataError(file, received=received, expected=expected, change="rename it, or edit prepare.csv")

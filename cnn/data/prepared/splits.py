@@ -8,11 +8,14 @@ import numpy as np
 
 from cnn.config.preparing import PrepareParams
 from cnn.data.arrays import DataSet, Indices, Labels, Split
+from cnn.data.prepared.equal_images import equal_images
 from cnn.data.prepared.multilabel import label_stratified
 from cnn.errors import DataError
 from cnn.runtime import derived_seed
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
+_OWN = ("npz", "folder", "csv")
+"""Sources whose images are the user's; the built-in ones are split as ever, so that their data hashes stay."""
 
 
 def make_splits(data: DataSet, params: PrepareParams) -> dict[str, Split]:
@@ -22,18 +25,25 @@ def make_splits(data: DataSet, params: PrepareParams) -> dict[str, Split]:
     `train_limit` images is kept, and `validation_fraction` of that is held out. A part held out has at least one image
     of every class. Validation and test sets of the source's own are taken as they are.
 
+    A user's images with the very same pixels are drawn as one: they stay together, and fractions are then of the
+    different images.
+
     Raises:
         DataError: Nothing would be left to train on.
     """
-    train, test = data.train, data.test
+    train, test, validation = data.train, data.test, data.validation
+    groups = np.arange(len(train))
+    if data.source in _OWN and (test is None or validation is None):
+        groups = equal_images(train)
     if test is None:
-        train, test = _held_out(train, params.test_fraction, TEST, params.seed)
+        kept, out = _held_out(train.labels, groups, params.test_fraction, TEST, params.seed)
+        train, test, groups = train.part(kept), train.part(out), groups[kept]
     if params.train_limit is not None:
         kept = stratified_subset(train.labels, params.train_limit, derived_seed(params.seed, "train_limit"))
-        train = train.part(kept)
-    validation = data.validation
+        train, groups = train.part(kept), groups[kept]
     if validation is None:
-        train, validation = _held_out(train, params.validation_fraction, VALIDATION, params.seed)
+        kept, out = _held_out(train.labels, groups, params.validation_fraction, VALIDATION, params.seed)
+        train, validation = train.part(kept), train.part(out)
     return {TRAIN: train, VALIDATION: validation, TEST: test}
 
 
@@ -73,21 +83,31 @@ def largest_remainder(counts: Indices, n: int) -> Indices:
     return shares
 
 
-def _held_out(split: Split, fraction: float, name: str, seed: int) -> tuple[Split, Split]:
-    """What stays, and the stratified part that is held out, with at least one image of every class there is."""
-    n, drawn_seed = round(fraction * len(split)), derived_seed(seed, name)
-    if split.labels.ndim == 2:
-        n_classes = int(split.labels.any(axis=0).sum())
-        out = label_stratified(split.labels, n, drawn_seed, cover=True)
+def _held_out(all_labels: Labels, groups: Indices, fraction: float, name: str, seed: int) -> tuple[Indices, Indices]:
+    """Positions of what stays, and of the stratified part that is held out, with one image or more of every class.
+
+    Args:
+        groups: (n,) equal numbers for images that must not be parted; they go by the labels of the first of them.
+    """
+    firsts = np.sort(np.unique(groups, return_index=True)[1])
+    if len(firsts) == 1:  # one picture over and over is refused for that, not for want of images
+        groups = firsts = np.arange(len(groups))
+    labels = all_labels[firsts]
+    n, drawn_seed = round(fraction * len(firsts)), derived_seed(seed, name)
+    if labels.ndim == 2:
+        n_classes = int(labels.any(axis=0).sum())
+        out = label_stratified(labels, n, drawn_seed, cover=True)
     else:
-        counts = np.bincount(split.labels)
+        counts = np.bincount(labels)
         n_classes = int((counts > 0).sum())
-        out = _drawn(split.labels, np.maximum(largest_remainder(counts, n), counts > 0), drawn_seed)
-    if len(out) == len(split):
-        received = f"{len(split)} images of {n_classes} classes, and the {name} set takes all of them"
+        out = _drawn(labels, np.maximum(largest_remainder(counts, n), counts > 0), drawn_seed)
+    if len(out) == len(firsts):
+        different = "" if len(firsts) == len(groups) else f", {len(firsts)} of them different,"
+        received = f"{len(groups)} images{different} of {n_classes} classes, and the {name} set takes all of them"
         change = "add images, or raise prepare.train_limit and lower the fractions of prepare"
         raise DataError("images", received=received, expected="some left to train on", change=change)
-    return split.part(np.setdiff1d(np.arange(len(split)), out)), split.part(out)
+    held_out = np.isin(groups, groups[firsts[out]])
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
 def _drawn(labels: Labels, quotas: Indices, seed: int) -> Indices:

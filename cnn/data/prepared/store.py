@@ -18,10 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cnn.config.outputs import PREPARED
+from cnn.config.preparing import PrepareParams
 from cnn.config.reading import digest
 from cnn.data.arrays import DataSet, Split
 from cnn.data.prepared.splits import TEST, TRAIN, VALIDATION
 from cnn.durable import check_file, read_sealed, sha256_of, write_atomic, write_sealed
+from cnn.errors import ConfigError
 from cnn.records import Head, Task
 
 __all__ = ["Prepared", "Split", "open_test", "open_training", "read_prepared", "write_prepared"]
@@ -36,6 +38,7 @@ class Prepared:
         data_hash: Digest over the digests of all files: equal data, equal hash.
         n_images: By split.
         files: SHA-256 by path below `folder`.
+        settings: What decided which images these are, as far as the manifest knows.
     """
 
     folder: Path
@@ -46,6 +49,7 @@ class Prepared:
     data_hash: str
     n_images: Mapping[str, int]
     files: Mapping[str, str]
+    settings: Mapping[str, Any]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -57,11 +61,18 @@ class Prepared:
         return digest({path: sha256 for path, sha256 in self.files.items() if path.startswith(f"{TEST}/")})
 
 
-def write_prepared(folder: Path, data: DataSet, splits: Mapping[str, Split], head: Head | None = None) -> Prepared:
+def write_prepared(
+    folder: Path,
+    data: DataSet,
+    splits: Mapping[str, Split],
+    head: Head | None = None,
+    settings: PrepareParams | None = None,
+) -> Prepared:
     """Each file atomically, the manifest last: a kill leaves the old set, or files that no manifest vouches for.
 
     Args:
         head: What is to be learnt from them; None: one of the classes.
+        settings: What the images were made by, for `read_prepared` to compare; None: nobody will.
 
     Raises:
         StorageError: The disk is full or the folder can't be written.
@@ -85,19 +96,25 @@ def write_prepared(folder: Path, data: DataSet, splits: Mapping[str, Split], hea
         "files": files,
         "data_hash": digest(files),
     }
+    if settings:
+        manifest["settings"] = decisive(settings)
     write_sealed(folder / "manifest.json", manifest)
     return read_prepared(folder)
 
 
-def read_prepared(folder: Path = PREPARED) -> Prepared:
+def read_prepared(folder: Path = PREPARED, settings: PrepareParams | None = None) -> Prepared:
     """What the manifest says; no array is opened.
+
+    Args:
+        settings: What the images should have been made by; None: whatever they were.
 
     Raises:
         IntegrityError: There is no manifest, or it is torn or edited.
+        ConfigError: The images were made by other settings.
     """
     manifest = read_sealed(folder / "manifest.json", made_by="cnn prepare")
     height, width, channels = manifest["image_shape"]
-    return Prepared(
+    prepared = Prepared(
         folder=folder,
         source=manifest["source"],
         content_hash=manifest["content_hash"],
@@ -110,7 +127,12 @@ def read_prepared(folder: Path = PREPARED) -> Prepared:
         data_hash=manifest["data_hash"],
         n_images=manifest["n_images"],
         files=manifest["files"],
+        # one of before the settings were kept knows these two
+        settings=manifest.get("settings", {"source": manifest["source"], "task": manifest["task"]}),
     )
+    if settings:
+        _check_settings(prepared, settings)
+    return prepared
 
 
 def open_training(prepared: Prepared) -> tuple[Split, Split]:
@@ -129,6 +151,47 @@ def open_test(prepared: Prepared) -> Split:
         IntegrityError: As `open_training`.
     """
     return _open(prepared, TEST)
+
+
+def decisive(settings: PrepareParams) -> dict[str, Any]:
+    """What decides which images a prepared set holds, by key of `prepare`.
+
+    Left out are the place a built-in set is fetched from, and what is only read for a user's own pictures.
+
+    Example:
+        >>> "path" in decisive(PrepareParams(source="digits"))
+        False
+    """
+    idle = set() if settings.source in ("npz", "folder", "csv") else {"path"}
+    idle |= set() if settings.source == "csv" else {"csv"}
+    idle |= set() if settings.source in ("folder", "csv") else {"images", "classes", "on_bad", "near_duplicates"}
+    return settings.model_dump(mode="json", exclude=idle)
+
+
+def _check_settings(prepared: Prepared, settings: PrepareParams) -> None:
+    """A model of the wrong images would look like one of the right ones."""
+    made, wanted = prepared.settings, decisive(settings)
+    differ = [key for key in made.keys() & wanted.keys() if not _same(key, made[key], wanted[key])]
+    if not differ:
+        return
+    if {"source", "path"} & set(differ):
+        received, expected = _named(made), f"{_named(wanted)}, which the settings name"
+    else:
+        key = min(differ)
+        received, expected = f"images made with prepare.{key} {made[key]}", f"{wanted[key]}, as in the settings"
+    change = "run cnn prepare, or give this command the settings that it had"
+    raise ConfigError(prepared.folder, received=received, expected=expected, change=change)
+
+
+def _same(key: str, made: Any, wanted: Any) -> bool:
+    if key == "path" and made and wanted:
+        return Path(made).resolve() == Path(wanted).resolve()
+    return bool(made == wanted)
+
+
+def _named(settings: Mapping[str, Any]) -> str:
+    """A source, with its path if it has one."""
+    return f"{settings['source']} ({settings['path']})" if settings.get("path") else str(settings["source"])
 
 
 def _open(prepared: Prepared, name: str) -> Split:

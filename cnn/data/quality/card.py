@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from itertools import combinations
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from cnn.data.arrays import DataSet, Images, Split, image_chunks
 from cnn.data.findings import Finding, counts
+from cnn.data.prepared.equal_images import fingerprints
 from cnn.data.quality.checks import class_counts, constant_images
 
 _N_EXAMPLES = 5
@@ -96,11 +96,6 @@ def channel_moments(images: Images) -> tuple[tuple[float, ...], tuple[float, ...
     They come from histograms, which are whole numbers: no machine sums them in another order.
     """
     return _moments(_histogram(images))
-
-
-def fingerprints(split: Split) -> list[bytes]:
-    """Sixteen bytes an image, equal for equal pixels and for no others."""
-    return [sha256(image.data).digest()[:16] for chunk in split.chunks() for image in np.ascontiguousarray(chunk)]
 
 
 def _histogram(images: Images) -> npt.NDArray[np.int64]:

@@ -142,7 +142,8 @@ def _refuse_or_list(findings: Sequence[Finding], params: PrepareParams, folder: 
     if not findings:
         return
     if params.on_bad == "skip":
-        line = f"left out: {len(findings)} bad files, listed with their reasons in {path}"
+        files = "file" if len(findings) == 1 else "files"
+        line = f"left out: {len(findings)} bad {files}, listed with their reasons in {path}"
         rich.get_console().print(line, highlight=False, markup=False, soft_wrap=True)
         return
     numbers = ", ".join(f"{n} {reason}" for reason, n in counts(findings).items())
@@ -151,5 +152,14 @@ def _refuse_or_list(findings: Sequence[Finding], params: PrepareParams, folder: 
         params.path,
         received=f"{len(findings)} bad: {numbers}; as {examples}",
         expected="pictures that can all be used",
-        change=f"mend what {path} lists, or set prepare.on_bad to skip",
+        change=_cure(findings, path),
     )
+
+
+def _cure(findings: Sequence[Finding], path: Path) -> str:
+    """What to do: pictures of other sizes are brought to one, not left out."""
+    of_other_size = [finding.reason is Reason.OTHER_SIZE for finding in findings]
+    if not any(of_other_size):
+        return f"mend what {path} lists, or set prepare.on_bad to skip"
+    cure = "set prepare.images.size to [height, width], to which all pictures are then brought"
+    return cure if all(of_other_size) else f"{cure}; then mend the others that {path} lists"

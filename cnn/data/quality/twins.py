@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cnn.data.arrays import Images, Indices, Split
+from cnn.data.prepared.equal_images import fingerprints
 from cnn.data.prepared.splits import SPLITS
-from cnn.data.quality.card import fingerprints
 
 MAX_BITS = 7
 _SIDE = 16

@@ -42,6 +42,10 @@ class NpzSource:
         _require(arrays, (images, labels), file)
         given = _class_names(arrays, file)
         train = _split(arrays, images, labels, given, file)
+        lowest = int(train.labels.min())
+        if train.labels.ndim == 1 and not given and lowest > 0:
+            counted, change = f"labels from {lowest} to {train.labels.max()}", f"save {labels} - {lowest}"
+            raise DataError(f"{file}: {labels}", received=counted, expected="labels that count from 0", change=change)
         n_classes = train.labels.shape[1] if train.labels.ndim == 2 else int(train.labels.max()) + 1
         names = given or tuple(map(str, range(n_classes)))
         has_test = bool({"x_test", "y_test"} & arrays.keys())
