@@ -22,6 +22,8 @@ class Night:
         searched: Whether its search is over.
         finished: Whether it came to its end, good or bad.
         seconds: How long each part took, in the order of running; parts done by an earlier start of it included.
+        part: The part under way, or in which it stopped; it may stand in `seconds` too.
+        reason: Why that part failed, in a line; empty when it was interrupted.
         verdict: What became of the challenger, in a sentence.
         saved: Whether the night is a DVC experiment, in a sentence.
     """
@@ -33,6 +35,8 @@ class Night:
     searched: bool = False
     finished: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+    part: str = ""
+    reason: str = ""
     version: str = ""
     verdict: str = ""
     saved: str = ""

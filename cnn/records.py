@@ -76,12 +76,13 @@ class Cost:
 
 
 class TrialState(StrEnum):
-    """Where a trial stands. All but `RUNNING` are final."""
+    """Where a trial stands. All but `RUNNING` are final. `INFEASIBLE`: over a limit of the search, so not trained."""
 
     RUNNING = "running"
     COMPLETED = "completed"
     PRUNED = "pruned"
     FAILED = "failed"
+    INFEASIBLE = "infeasible"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,21 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """What a network takes, whatever it has learnt.
+
+    Args:
+        parameters: Its weights, trainable or not.
+        multiply_adds: Multiplications with a weight, for one image at inference.
+        latency_ms: Milliseconds for one image on the machine that measured it; None where nobody did.
+    """
+
+    parameters: int
+    multiply_adds: int
+    latency_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How a trial ended.
 
@@ -107,6 +123,7 @@ class Outcome:
         reason: Why it ended as it did, in words: `all epochs`, `early stopping`, `pruned at epoch 4`, `NaN loss at
             epoch 2`, `out of memory`, ...
         curve: All epochs it trained; empty when it failed before the first.
+        size: Of its network, in a search with limits; None where it was not measured.
     """
 
     number: int
@@ -114,6 +131,7 @@ class Outcome:
     reason: str
     curve: Curve = ()
     cost: Cost = field(default_factory=Cost)
+    size: Size | None = None
 
     @property
     def score(self) -> float | None:

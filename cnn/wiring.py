@@ -65,10 +65,15 @@ def registry(environment: Environment) -> "Registry":
 
 
 def search_parts(params: Params, environment: Environment, made: "Tracker") -> "SearchParts":
-    """What a search is put together from."""
+    """What a search is put together from.
+
+    Raises:
+        SpaceError: The engine knows no such sampler, or cannot work on this space or for this objective.
+    """
     from cnn.search.parts import SearchParts
     from cnn.tracking.system import SystemSampler
 
+    _check_engine(params.search)  # now, for a study once opened is offered to be gone on with
     n_workers, threads = worker_counts(params.search)
     return SearchParts(
         tracker=made,
@@ -154,7 +159,6 @@ def draw_curve(curve: Curve, path: Path, title: str) -> None:
 def _optuna(params: SearchParams, space: "Space", study: str, environment: Environment) -> "Searcher":
     from cnn.search.engines.optuna import OptunaSearcher
 
-    _check_sampler(params, ("tpe", "random", "cmaes", "qmc", "gp"))
     return OptunaSearcher(
         space,
         seed=params.seed,
@@ -163,6 +167,7 @@ def _optuna(params: SearchParams, space: "Space", study: str, environment: Envir
         pruner=params.pruner,
         storage_url=environment.optuna_url,
         study_name=mirrored_name(study, environment),
+        objective=params.objective,
     )
 
 
@@ -174,7 +179,6 @@ def mirrored_name(study: str, environment: Environment) -> str:
 def _keras_tuner(params: SearchParams, space: "Space", study: str, environment: Environment) -> "Searcher":
     from cnn.search.engines.keras_tuner import KerasTunerSearcher
 
-    _check_sampler(params, ("random", "bayesian", "hyperband", "grid"))
     return KerasTunerSearcher(space, seed=params.seed, epochs=params.budget.epochs, sampler=params.sampler)
 
 
@@ -206,7 +210,12 @@ def _setup(params: SearchParams, study: "Study", data: Path, threads: int) -> "W
     from cnn.search.job import WorkerSetup
 
     return WorkerSetup(
-        data=data, train_limit=params.train_limit, seed=params.seed, threads=threads, start=str(study.folder)
+        data=data,
+        train_limit=params.train_limit,
+        seed=params.seed,
+        threads=threads,
+        start=str(study.folder),
+        limits=params.objective.limits,
     )
 
 
@@ -217,7 +226,27 @@ _SEARCHERS: Mapping[str, _MakeSearcher] = {"optuna": _optuna, "keras_tuner": _ke
 _EXECUTORS: Mapping[str, _MakeExecutor] = {"local": _local, "inline": _inline}
 
 
+def _check_engine(params: SearchParams) -> None:
+    if params.engine == "optuna":
+        from cnn.search.engines.optuna_samplers import check_sampler
+        from cnn.search.space import Space
+
+        known = ("tpe", "nsgaii", "random", "qmc")
+        _check_sampler(params, known if params.objective.of != "accuracy" else (*known, "cmaes", "gp"))
+        check_sampler(params.sampler, Space(params.space))
+        return
+    _check_one_value(params)
+    if params.engine == "keras_tuner":
+        _check_sampler(params, ("random", "bayesian", "hyperband", "grid"))
+
+
 def _check_sampler(params: SearchParams, known: tuple[str, ...]) -> None:
     if params.sampler not in known:
-        expected = f"one of {', '.join(known)} with engine {params.engine}"
+        expected = f"one of {', '.join(known)} with engine {params.engine} and objective {params.objective.of}"
         raise SpaceError("search.sampler", received=params.sampler, expected=expected, change="edit params.yaml")
+
+
+def _check_one_value(params: SearchParams) -> None:
+    if params.objective.weighs_gap:
+        received = f"{params.objective.of} with engine {params.engine}, which goes by one value"
+        raise SpaceError("search.objective", received=received, expected="engine optuna", change="edit params.yaml")

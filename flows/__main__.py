@@ -6,11 +6,11 @@ import signal
 import sys
 
 from cnn.config.environment import read_environment
-from cnn.config.reading import read_params
 from cnn.durable import storage_errors
 from cnn.errors import UserError
 from cnn.runtime import silence, warn_on_screen
 from cnn.tracking.server import check_server
+from flows.settings import checked_params
 
 
 def main() -> int:
@@ -48,7 +48,7 @@ def _settle_prefect() -> None:
 
 def _nightly(overrides: list[str]) -> int:
     """Settings are checked before Prefect's import takes its time."""
-    read_params(overrides=overrides)
+    checked_params(overrides)
     check_server(read_environment().mlflow_uri)
     from flows.nightly import run_night
 

@@ -22,6 +22,7 @@ from cnn.search.study import ended_without_winner, is_busy
 from cnn.steps.promote import Verdict
 from flows import artifacts, stages
 from flows.reconcile import home_tag, reconcile_all
+from flows.settings import checked_params
 
 
 def run_night(overrides: Sequence[str]) -> int:
@@ -39,7 +40,7 @@ def run_night(overrides: Sequence[str]) -> int:
     stages.check_remote(environment.dvc_remote)
     with nights.in_checkout(checkout):
         overrides = [*overrides, *_next_seed(overrides, nights.all(), checkout)]
-        params = read_params(overrides=overrides)
+        params = checked_params(overrides)
         if overrides:
             write_text(PARAMS_FILE, write_overrides(PARAMS_FILE, overrides))
         night = nights.open(checkout, digest(params))
@@ -180,11 +181,17 @@ class _Clock:
     @contextmanager
     def measures(self, part: str) -> Iterator[None]:
         began = time.monotonic()
+        self._night = self._nights.write(self._night, part=part, reason="")
+        left, reason = part, ""
         try:
             yield
+            left = ""
+        except Exception as error:
+            reason = error.reason if isinstance(error, stages.StageError) else str(error) or type(error).__name__
+            raise
         finally:
-            seconds = self._night.seconds.get(part, 0.0) + time.monotonic() - began
-            self._night = self._nights.write(self._night, seconds={**self._night.seconds, part: seconds})
+            seconds = {**self._night.seconds, part: self._night.seconds.get(part, 0.0) + time.monotonic() - began}
+            self._night = self._nights.write(self._night, seconds=seconds, part=left, reason=reason)
 
     def note(self, *, searched: bool) -> None:
         self._night = self._nights.write(self._night, searched=searched)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from cnn.errors import CnnError, ConfigError
+from cnn.runtime import is_alive
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State  # noqa: TID251
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 _USER_MISTAKE, _INTERRUPTED = 2, 130
 _PATIENCE_S, _PAUSE_S = 60.0, 0.05
 _ENDING = ", exited with "
+_MISTAKE = "cnn: "
 # DVC's everyday words go nowhere, its complaints and all that a stage says stay: --quiet would take the complaints too
 _DVC = "import os, sys; sys.stdout = open(os.devnull, 'w'); from dvc.cli import main; sys.exit(main(sys.argv[1:]))"
 
@@ -31,10 +34,11 @@ class StageError(CnnError):
 
     Args:
         code: 2 for a user's mistake, 130 for Ctrl-C, else a fault.
+        reason: What it has said, in a line.
     """
 
-    def __init__(self, stage: str, code: int) -> None:
-        self.code = code
+    def __init__(self, stage: str, code: int, reason: str = "") -> None:
+        self.code, self.reason = code, reason or f"exit code {code}"
         super().__init__(f"stage {stage} ended with exit code {code}")
 
 
@@ -54,9 +58,10 @@ def run_stage(name: str, *, force: bool = False) -> None:
         StageError: It failed.
     """
     words = ["--force", "--no-run-cache"] if force else []
-    code, complaint = _dvc("repro", "--single-item", *words, name)
+    said: list[str] = []
+    code, complaint = _dvc("repro", "--single-item", *words, name, said=said)
     if code:
-        raise StageError(name, _stage_code(complaint, code))
+        raise StageError(name, _stage_code(complaint, code), said[-1] if said else "")
 
 
 def pull(remote: str) -> bool:
@@ -96,7 +101,7 @@ def save(night: str) -> str:
     """Save the workspace as a DVC experiment named after the night; a sentence that says what was done."""
     if not Path(".git").exists():
         return "not saved as a DVC experiment: this folder is no git checkout"
-    code, complaint = _dvc("exp", "save", "--force", "--name", night, quiet=True, **_identity())
+    code, complaint = _dvc("exp", "save", "--force", "--name", night, quiet=True, settings=_identity())
     return f"saved as DVC experiment {night}" if code == 0 else f"not saved as a DVC experiment: {complaint}"
 
 
@@ -110,19 +115,26 @@ def _identity() -> dict[str, str]:
     return settings
 
 
-def _dvc(*words: str, quiet: bool = False, **settings: str) -> tuple[int, str]:
-    """Exit code and the last line of complaint. A stage's own words go to the screen."""
+def _dvc(
+    *words: str, quiet: bool = False, said: list[str] | None = None, settings: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Exit code and the last line of complaint. A stage's own words go to the screen.
+
+    Args:
+        said: Takes the lines in which a stage names a mistake.
+        settings: Environment variables beside our own.
+    """
     _mend_lock()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     process = subprocess.Popen(
         [sys.executable, "-c", _DVC, *words],
-        env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"} | settings,
+        env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1", **(settings or {})},
         stdout=subprocess.PIPE if quiet else None,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        complaint = process.communicate()[1] if quiet else _passed_on(process)
+        complaint = process.communicate()[1] if quiet else _passed_on(process, said)
         code = process.wait()
     except BaseException:
         _end(process)
@@ -132,12 +144,14 @@ def _dvc(*words: str, quiet: bool = False, **settings: str) -> tuple[int, str]:
     return code, (errors or lines or [""])[-1].removeprefix("ERROR: ")
 
 
-def _passed_on(process: "subprocess.Popen[str]") -> str:
+def _passed_on(process: "subprocess.Popen[str]", said: list[str] | None) -> str:
     """The last line of complaint; all of them go to the screen but DVC's own word about a stage that has spoken."""
     complaint = ""
     with process.stderr or nullcontext(()) as lines:
         for line in lines:
             complaint = line if line.strip() else complaint
+            if said is not None and line.startswith(_MISTAKE):
+                said.append(line.removeprefix(_MISTAKE).strip())
             if not (line.startswith("ERROR: failed to reproduce") and _ENDING in line):
                 sys.stderr.write(line)
     return complaint
@@ -159,19 +173,12 @@ def _end(process: "subprocess.Popen[str]") -> None:
                 child.terminate()
                 told.append(child)
     deadline = time.monotonic() + _PATIENCE_S
-    while (process.poll() is None or any(map(_runs, told))) and time.monotonic() < deadline:
+    while (process.poll() is None or any(map(is_alive, told))) and time.monotonic() < deadline:
         time.sleep(_PAUSE_S)
     for late in [process, *told]:
         with suppress(psutil.Error):
             late.kill()
     process.wait()
-
-
-def _runs(process: psutil.Process) -> bool:
-    """Whether it still does; in a container nobody may collect the dead whose parent is gone."""
-    with suppress(psutil.Error):
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    return False
 
 
 def _stage_code(complaint: str, code: int) -> int:
@@ -185,7 +192,7 @@ def _mend_lock() -> None:
     dead but, in a container, collected by nobody, which DVC takes for alive.
     """
     path = Path(".dvc/tmp/rwlock")
-    if path.is_file() and not any(map(_is_alive, _holders(path.read_text()))):
+    if path.is_file() and not any(map(is_alive, _holders(path.read_text()))):
         path.unlink(missing_ok=True)
 
 
@@ -197,9 +204,3 @@ def _holders(rwlock: str) -> list[int]:
         return []
     infos = [info for lock in locks.values() for info in (lock.get("write") or {}, *(lock.get("read") or []))]
     return [info["pid"] for info in infos if "pid" in info]
-
-
-def _is_alive(pid: int) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return _runs(psutil.Process(pid))
-    return False

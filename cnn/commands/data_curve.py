@@ -2,18 +2,21 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from cnn import wiring
 from cnn.commands.diagnose import checked_fractions, too_few
 from cnn.config.environment import Environment
 from cnn.config.outputs import PREPARED, WINNER
 from cnn.config.params import Params
 from cnn.config.reading import digest
 from cnn.runtime import configure_process
+from cnn.steps.weights import OpenRegistry
 
 DATA_CURVE = Path("outputs/diagnose/data_curve.json")
 
@@ -29,6 +32,7 @@ def data_curve(
     winner: Path = WINNER,
     out: Path = DATA_CURVE,
     as_json: bool = False,
+    registry: OpenRegistry | None = None,
 ) -> None:
     """Train the recipe of `train.recipe` on growing parts of the data, print and write what twice as much would bring.
 
@@ -36,6 +40,8 @@ def data_curve(
         fractions: Parts of the training images, as `1/8,1/4,1/2,1`.
         seeds: Runs of each part, 1 or more, each with its own images and its own start.
         out: Takes the figures.
+        registry: Opens the registry, where what a recipe with `transfer` starts from may stand; this machine's when
+            None.
 
     Raises:
         ConfigError: The fractions or the recipe are wrong.
@@ -48,14 +54,16 @@ def data_curve(
     from cnn.diagnosis.power_law import data_curve
     from cnn.durable import exclusive, write_json
     from cnn.steps.train import read_chosen_recipe
+    from cnn.steps.weights import started
 
     chosen = checked_fractions(fractions)
-    prepared = read_prepared(data)
+    prepared = read_prepared(data, params.prepare)
     recipe = read_chosen_recipe(params.train, winner)
     train, validation = open_training(prepared)
     wanted = growing_data.parts(len(train), chosen, seeds, recipe.training.epochs)
     too_few(min(part.n_images for part in wanted), prepared.head.n_classes)
     configure_process(threads=None)
+    recipe, backbone = started(recipe, prepared.image_shape, registry or partial(wiring.registry, environment))
 
     def say(line: str) -> None:
         if not as_json:
@@ -73,6 +81,7 @@ def data_curve(
             seed=params.train.seed,
             folder=folder,
             say=say,
+            backbone=backbone,
         )
     curve = data_curve(right, seed=params.train.seed)
     document = _document(curve, recipe.model_dump(mode="json"), seeds, len(validation))

@@ -65,6 +65,7 @@ def _night(nights: Nights) -> RenderableType:
         "folder": night.checkout,
         "began": when(night.began),
         "state": _night_state(night, runs=nights.runs(night.name)),
+        "stopped in": "" if nights.runs(night.name) else _stop(night),
         "version": night.version,
         "verdict": night.verdict,
         "saved": night.saved,
@@ -75,10 +76,16 @@ def _night(nights: Nights) -> RenderableType:
 def _night_state(night: Night, *, runs: bool) -> str:
     if night.finished:
         return f"finished; it ran for {clock(sum(night.seconds.values()))}"
-    done = f"done so far: {', '.join(night.seconds)}" if night.seconds else "nothing done yet"
+    parts = [part for part in night.seconds if part != night.part]
+    done = f"done so far: {', '.join(parts)}" if parts else "nothing done yet"
     if runs:
         return f"under way; {done}"
     return f"interrupted; {done}; make run goes on with it"
+
+
+def _stop(night: Night) -> str:
+    """The part in which a night that nobody runs has stopped, with the reason."""
+    return ": ".join(filter(None, (night.part, night.reason)))
 
 
 def _durations(night: Night) -> Table:
@@ -136,7 +143,7 @@ def _counts(rows: list[LedgerRow], *, open_word: str) -> str:
     Args:
         open_word: What a trial without an outcome is.
     """
-    ended = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED)
+    ended = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED, TrialState.INFEASIBLE)
     words = Counter(row.outcome.state.value if row.outcome else open_word for row in rows)
     return ", ".join(f"{words[word]} {word}" for word in (open_word, *ended) if words[word]) or "none yet"
 

@@ -29,6 +29,9 @@ DenseUnits = Annotated[int, Field(ge=0, le=8192)]
 SELECTORS = ("network", "block")
 """Fields of which one value can leave others without a say."""
 
+FAMILIES = ("plain", "lenet", "alexnet", "vgg", "resnet", "inception", "mobilenet")
+"""The values of `family`."""
+
 _SAY_OF_PUBLISHED = {"family", "network", "head_dropout", "batch_norm_momentum"}
 
 

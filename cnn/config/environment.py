@@ -94,7 +94,7 @@ def read_environment() -> Environment:
     """The settings of this process.
 
     Raises:
-        ConfigError: A variable starts with `CNN_` and is none of ours.
+        ConfigError: A variable starts with `CNN_` and is none of ours, or a file lies where the home should be.
     """
     unknown = sorted(name for name in os.environ if name.startswith("CNN_") and name not in _VARIABLES.values())
     if unknown:
@@ -102,4 +102,8 @@ def read_environment() -> Environment:
         raise ConfigError(unknown[0], received="an unknown setting", expected=f"one of {known}", change="unset it")
     given = {field: os.environ[name] for field, name in _VARIABLES.items() if os.environ.get(name)}
     environment = Environment.model_validate(given)
-    return environment.model_copy(update={"home": environment.home.expanduser().absolute()})
+    home = environment.home.expanduser().absolute()
+    there = next(path for path in (home, *home.parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError("CNN_HOME", received=f"{there}, a file", expected="a folder", change="name another place")
+    return environment.model_copy(update={"home": home})

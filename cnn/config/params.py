@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from cnn.config.frozen import Fraction, Frozen
+from cnn.config.objective import ObjectiveParams
 from cnn.config.preparing import PrepareParams, Seed
 from cnn.config.space import Dimension
 
@@ -20,7 +21,7 @@ class BudgetParams(Frozen):
     @model_validator(mode="after")
     def _ends(self) -> "BudgetParams":
         if self.trials is None and self.minutes is None and self.cpu_minutes is None:
-            raise ValueError("one of trials, minutes and cpu_minutes must be set, or the search never ends")
+            raise ValueError("trials, minutes or cpu_minutes: without one of them the search never ends")
         return self
 
 
@@ -28,8 +29,9 @@ class SearchParams(Frozen):
     """How recipes are tried."""
 
     engine: Literal["optuna", "keras_tuner", "random"] = "optuna"
-    sampler: Literal["tpe", "random", "cmaes", "qmc", "gp", "bayesian", "hyperband", "grid"] = "tpe"
+    sampler: Literal["tpe", "nsgaii", "random", "cmaes", "qmc", "gp", "bayesian", "hyperband", "grid"] = "tpe"
     pruner: Literal["none", "median", "hyperband"] = "hyperband"
+    objective: ObjectiveParams = ObjectiveParams()
     seed: Seed = 0
     recipe: str = "small"
     space: Annotated[dict[str, Dimension], Field(min_length=1)]
@@ -63,10 +65,16 @@ class EvaluateParams(Frozen):
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 512
 
 
+def _registrable(name: str) -> str:
+    if not name or set(name) & set("/:.%\"'"):
+        raise ValueError("a name without / : . % and quotes")
+    return name
+
+
 class RegisterParams(Frozen):
     """Under which name versions are kept."""
 
-    name: Annotated[str, Field(min_length=1, pattern=r"^[^/:.%\"']+$")] = "cnn-overnight"
+    name: Annotated[str, AfterValidator(_registrable)] = "cnn-overnight"
 
 
 class PromoteParams(Frozen):

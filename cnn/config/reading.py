@@ -117,7 +117,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         received = "no YAML: " + str(error).replace("\n", " ")
         raise ConfigError(path, received=received, expected="YAML", change="mend the file") from error
     if not isinstance(document, dict):
-        raise ConfigError(path, received=type(document).__name__, expected="a mapping", change="mend the file")
+        received = "nothing" if document is None else _short(document)
+        raise ConfigError(path, received=received, expected="a mapping of keys to values", change="mend the file")
     return document
 
 
@@ -201,7 +202,7 @@ def _descend(node: Any, key: str) -> tuple[Any, str]:
 def _first_mistake(
     model: type[BaseModel], mistakes: Sequence[ErrorDetails], document: Mapping[str, Any], where: object
 ) -> ConfigError:
-    mistake = mistakes[0]
+    mistake = _misspelt(mistakes) or mistakes[0]
     location = _location(mistake, document)
     path = ".".join(location) or "the whole file"
     if mistake["type"] == "extra_forbidden":
@@ -214,6 +215,15 @@ def _first_mistake(
     *first, last = kinds
     expected = f"{', '.join(first)} or {last}" if first else last
     return ConfigError(path, received=_short(mistake["input"]), expected=expected, change=f"edit {where}")
+
+
+def _misspelt(mistakes: Sequence[ErrorDetails]) -> ErrorDetails | None:
+    """The unknown key that stands for the missing one that comes first, if there is one."""
+    *place, key = mistakes[0]["loc"] or ("",)
+    if mistakes[0]["type"] != "missing":
+        return None
+    unknown = [other for other in mistakes if other["type"] == "extra_forbidden" and [*other["loc"][:-1]] == place]
+    return next((other for other in unknown if difflib.get_close_matches(str(other["loc"][-1]), [str(key)])), None)
 
 
 def _location(mistake: ErrorDetails, document: Mapping[str, Any]) -> list[str]:

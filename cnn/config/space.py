@@ -32,9 +32,9 @@ class Float(Frozen):
     @model_validator(mode="after")
     def _ordered(self) -> "Float":
         if not self.low < self.high:
-            raise ValueError(f"the range has no values: low {self.low} must be below high {self.high}")
+            raise ValueError(f"low below high, not {self.low} and {self.high}")
         if self.log and self.low <= 0:
-            raise ValueError(f"a log range needs low above 0, not {self.low}")
+            raise ValueError(f"low above 0 in a log range, not {self.low}")
         return self
 
 
@@ -51,11 +51,11 @@ class Int(Frozen):
     @model_validator(mode="after")
     def _ordered(self) -> "Int":
         if self.low > self.high:
-            raise ValueError(f"the range has no values: low {self.low} is above high {self.high}")
+            raise ValueError(f"low at most high, not {self.low} and {self.high}")
         if (self.high - self.low) % self.step:
-            raise ValueError(f"high - low = {self.high - self.low} is not a multiple of step {self.step}")
+            raise ValueError(f"high - low to be a multiple of step {self.step}, not {self.high - self.low}")
         if self.log and (self.low <= 0 or self.step != 1):
-            raise ValueError("a log range needs low above 0 and step 1")
+            raise ValueError("low above 0 and step 1 in a log range")
         return self
 
 
@@ -69,7 +69,7 @@ class Choice(Frozen):
     @model_validator(mode="after")
     def _distinct(self) -> "Choice":
         if len({(type(value), value) for value in self.values}) != len(self.values):
-            raise ValueError(f"the values {list(self.values)} are not all different")
+            raise ValueError(f"values that all differ, not {list(self.values)}")
         return self
 
 

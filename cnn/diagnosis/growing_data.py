@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from cnn.durable import read_sealed, write_sealed
 from cnn.errors import IntegrityError
 from cnn.records import Head
 from cnn.runtime import derived_seed
+
+if TYPE_CHECKING:
+    from cnn.training.backbone import Weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,18 @@ class Part:
     n_images: int
     repeat: int
     epochs: int
+
+    def recipe(self, whole: Recipe) -> Recipe:
+        """The recipe for this part, from the one for all images: phases and patience that many times
+        longer: early stopping, too, waits for the same number of steps.
+        """
+        longer = self.epochs / whole.training.epochs
+        changes: dict[str, Any] = {"training.epochs": self.epochs}
+        if whole.training.patience is not None:
+            changes["training.patience"] = math.ceil(whole.training.patience * longer)
+        if whole.transfer and whole.transfer.then:
+            changes["transfer.then.epochs"] = math.ceil(whole.transfer.then.epochs * longer)
+        return recipe_with(whole, changes, where="the recipe")
 
 
 def parts(n_train: int, fractions: tuple[float, ...], n_repeats: int, epochs: int) -> list[Part]:
@@ -59,11 +75,15 @@ def measured(
     seed: int,
     folder: Path,
     say: Callable[[str], None],
+    backbone: "Weights | None" = None,
 ) -> dict[int, Right]:
     """Which validation images each run answers right, by the number of its training images.
 
     Each run's answers are kept in `folder` as soon as it is done, and its checkpoints while it is not: a call that was
     killed goes on where it stopped.
+
+    Args:
+        backbone: What a recipe with `transfer` starts from, whose digest must stand in it: the same for every part.
 
     Raises:
         StorageError: The folder can't be written.
@@ -73,7 +93,9 @@ def measured(
         path = folder / f"{digest(recipe, head.document(), part.n_images, part.repeat, part.epochs, seed)[:16]}.json"
         answers = _kept(path)
         if answers is None:
-            answers = _trained(recipe, train, validation, head=head, part=part, seed=seed, folder=folder)
+            answers = _trained(
+                recipe, train, validation, head=head, part=part, seed=seed, folder=folder, backbone=backbone
+            )
             document = {"n_val": len(answers), "right": np.packbits(answers).tobytes().hex()}
             write_sealed(path, document)
         say(f"{number} of {len(wanted)}: {part.n_images} images, validation error {1 - answers.mean():.4f}")
@@ -82,7 +104,15 @@ def measured(
 
 
 def _trained(
-    recipe: Recipe, train: Split, validation: Split, *, head: Head, part: Part, seed: int, folder: Path
+    recipe: Recipe,
+    train: Split,
+    validation: Split,
+    *,
+    head: Head,
+    part: Part,
+    seed: int,
+    folder: Path,
+    backbone: "Weights | None",
 ) -> Right:
     import keras
 
@@ -95,8 +125,16 @@ def _trained(
     own = derived_seed(seed, "data curve", part.n_images, part.repeat)
     images = train.part(stratified_subset(train.labels, part.n_images, own))
     checkpoints = folder / f"run-{part.n_images}-{part.repeat}"
-    longer = recipe_with(recipe, {"training.epochs": part.epochs}, where="the recipe")
-    fitted = fit(longer, images, validation, head=head, seed=own, checkpoint=checkpoints, on_epoch=lambda row: False)
+    fitted = fit(
+        part.recipe(recipe),
+        images,
+        validation,
+        head=head,
+        seed=own,
+        checkpoint=checkpoints,
+        on_epoch=lambda row: False,
+        backbone=backbone,
+    )
     discard(checkpoints)
     if fitted.best_epoch is None:
         return np.zeros(len(validation), np.bool_)  # it learnt nothing

@@ -85,7 +85,8 @@ class RemedyAdviser:
 
     def __init__(self, dimensions: Mapping[str, Dimension], base: Recipe, sizes: Sizes, memory: RemedyMemory) -> None:
         self._dimensions, self._base, self._sizes, self._memory = dimensions, base, sizes, memory
-        self._space = digest(dimensions_document(dimensions))
+        # a range that was good for one base recipe, its optimizer say, tells nothing of another's
+        self._space = digest(dimensions_document(dimensions), base.model_dump(mode="json"))
 
     def opening(self) -> Advice:
         """The focus with which the last search of this space on these images ended; the whole space for the first."""

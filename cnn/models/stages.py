@@ -8,8 +8,9 @@ def stages(model: keras.Model) -> dict[str, int]:
 
     A stage begins at a convolution with a stride above 1, or after such a pool and the BatchNorm that may follow it.
     So it is a block of plain, lenet and vgg networks, a stage of the small resnets, inceptions and mobilenets (the stem
-    belongs to the first); of published networks what their papers tabulate as one output size: 5 of vgg16 and resnet50,
-    whose first is the 7 x 7 convolution, 5 of mobilenets.
+    belongs to the first, and what widens the maps before a strided depthwise convolution to the stage before); of
+    published networks what their papers tabulate as one output size: 5 of vgg16 and resnet50, whose first is the 7 x 7
+    convolution, 5 of mobilenets.
 
     Args:
         model: A functional one: images in, layers with names.

@@ -51,6 +51,17 @@ def front_chart(points: Sequence[Point], front: Sequence[tuple[float, float]], *
     return figure
 
 
+def limit_chart(points: Sequence[Point], beyond: Sequence[float], limit: float, *, across: str, up: str) -> go.Figure:
+    """Each trial as a point, the limit as a line, and a mark on the axis for what is over a limit and has no score."""
+    figure = _trials_chart(points, across=across, up=up)
+    figure.add_vline(x=limit, line={"color": _INK, "width": 1.5, "dash": "dash"})
+    if beyond:
+        foot = min((score for _, score, _, _ in points), default=0.0)
+        marker = {"symbol": "x-thin", "color": _ORANGE, "size": 9, "line": {"width": 1.5, "color": _ORANGE}}
+        figure.add_scatter(x=list(beyond), y=[foot] * len(beyond), mode="markers", marker=marker, name="infeasible")
+    return figure
+
+
 def importance_chart(importances: Mapping[str, float]) -> go.Figure:
     """A bar a hyperparameter, the largest at the top."""
     names, values = list(importances)[::-1], list(importances.values())[::-1]

@@ -11,6 +11,7 @@ from cnn.reports.study_charts import (
     effects_section,
     front_section,
     importance_section,
+    limits_section,
     parallel_section,
     slices_section,
 )
@@ -28,6 +29,7 @@ _SECTIONS = (
     rounds_section,
     compute_section,
     front_section,
+    limits_section,
     verdicts_section,
     parallel_section,
     slices_section,
@@ -57,7 +59,7 @@ def study_report(facts: StudyFacts) -> Report:
     winner = facts.winner
     return Report(
         title=f"Search on {facts.source}: trial {winner.number} won",
-        subtitle=f"{facts.engine}, {len(facts.trials)} trials on {facts.n_train:,} training and {facts.n_val:,} "
+        subtitle=f"{facts.engine}, {len(facts.trained)} trials on {facts.n_train:,} training and {facts.n_val:,} "
         f"validation images; study {facts.name}",
         figures=_figures(facts),
         verdict=f"Why trial {winner.number}",
@@ -90,17 +92,26 @@ def _figures(facts: StudyFacts) -> tuple[tuple[str, str, str], ...]:
     counts = [
         f"{sum(one.state is state for one in facts.trials)} {state.value}"
         for state in TrialState
-        if state.value != "running"
+        if state is not TrialState.RUNNING and (state is not TrialState.INFEASIBLE or facts.infeasible)
     ]
     n_seeds, alone = len(standing.fresh_scores), "its own: not trained again to its end"
     fresh = f"mean of {n_seeds} fresh seed{'s' * (n_seeds != 1)}" if n_seeds else alone
     return (
         ("Winner's validation score", f"{standing.mean:.4f}", fresh),
-        ("Its overfitting gap", f"{winner.gap or 0.0:+.4f}", "clean training minus validation accuracy"),
+        _gap(facts),
         ("Its verdict", winner.reading.words, "of its learning curve"),
         ("Trials", str(len(facts.trials)), listed(counts)),
         ("Processor time", _minutes(sum(row.cost.cpu_s for row in facts.rows)), "of all trials and finalists' runs"),
     )
+
+
+def _gap(facts: StudyFacts) -> tuple[str, str, str]:
+    standing = facts.standings[0]
+    if facts.params.objective.weighs_gap:
+        n = len(standing.fresh_gaps)
+        of = f"mean of {n} fresh seed{'s' * (n != 1)}; a negative one counts as 0" if n else "its own"
+        return "Its overfitting gap", f"{standing.mean_gap:.4f}", of
+    return "Its overfitting gap", f"{facts.winner.gap or 0.0:+.4f}", "clean training minus validation accuracy"
 
 
 def _minutes(seconds: float) -> str:

@@ -2,21 +2,27 @@
 
 import statistics
 
+from cnn.records import TrialState
 from cnn.reports.charts import (
     Point,
     as_html,
     front_chart,
     groups_chart,
     importance_chart,
+    limit_chart,
     restyled,
     scores_chart,
 )
 from cnn.reports.page import Section, listed
-from cnn.reports.study_facts import StudyFacts, Trial, label, pareto_front
+from cnn.reports.study_facts import StudyFacts, Trial, label
 from cnn.reports.study_words import groups, settings
+from cnn.search import limits
 from cnn.search.engines.optuna_study import MIN_TRIALS
+from cnn.search.results import rule
 
 _SCORE = "best validation score"
+_N_OVER = 8
+_THEIRS = {False: "its", True: "their"}
 _STOPPED = "Trials that were stopped early count with the best score they had by then."
 
 
@@ -35,6 +41,12 @@ def compute_section(facts: StudyFacts) -> Section:
         f"The best score, {best.score:.4f}, came with trial {best.number}, after {until / 60:.1f} of {total / 60:.1f} "
         "minutes of processor time."
     )
+    if best in facts.out_of_race:
+        first = facts.contenders[0]
+        text += (
+            f" It could not win, for it did not run to its end ({best.reason}); the best that did is trial "
+            f"{first.number}, {first.score:.4f}."
+        )
     return Section(
         title="How the search went",
         text=(text,),
@@ -106,15 +118,61 @@ def effects_section(facts: StudyFacts) -> Section | None:
 def front_section(facts: StudyFacts) -> Section:
     """Accuracy against the gap, with the trials that no other beats in both."""
     shown = [trial for trial in facts.scored if trial.gap is not None]
-    front = pareto_front(shown)
+    front = facts.front
     points = [_point(trial, trial.gap or 0.0) for trial in shown]
-    line = [(trial.gap or 0.0, trial.score or 0.0) for trial in front]
-    text = (
-        f"No trial is both better and less overfitted than these {len(front)}: trials "
-        f"{listed([str(trial.number) for trial in front])}."
-    )
+    line = [(trial.gap or 0.0, trial.score or 0.0) for trial in front]  # where they are, for a negative gap is shown
+    of_all = "trial that ran to its end" if facts.params.objective.weighs_gap else "trial"
+    text = [
+        f"No {of_all} is both better and less overfitted than these {len(front)}: trials "
+        f"{listed([str(trial.number) for trial in front])}. A negative gap, which is chance, counts as 0."
+    ]
+    if outside := [str(trial.number) for trial in front if trial in facts.out_of_race]:
+        text.append(f"Of these, {listed(outside)} did not run to {_THEIRS[len(outside) > 1]} end and could not win.")
+    if facts.params.objective.weighs_gap:
+        text.append(f"They are what this search was after. Of them, trial {facts.winner.number} won {_choice(facts)}.")
     chart = front_chart(points, line, across="overfitting gap at the best epoch (accuracy)", up=_SCORE)
-    return Section(title="Accuracy against overfitting", text=(text,), charts=(as_html(chart, "front"),))
+    return Section(title="Accuracy against overfitting", text=tuple(text), charts=(as_html(chart, "front"),))
+
+
+def _choice(facts: StudyFacts) -> str:
+    return f"by {rule(facts.params.objective)}"
+
+
+def limits_section(facts: StudyFacts) -> Section | None:
+    """Score against each limited measure with its limit, and what was over it."""
+    given = facts.params.objective.limits
+    if not given:
+        return None
+    charts = []
+    for measure, most in given.items():
+        points = [_point(trial, figure) for trial, figure in facts.measured(measure) if trial.score is not None]
+        beyond = [figure for trial, figure in facts.measured(measure) if trial.state is TrialState.INFEASIBLE]
+        across = limits.measure_words(measure)
+        charts.append(as_html(limit_chart(points, beyond, most, across=across, up=_SCORE), f"limit-{measure}"))
+    winner = [f"{limits.shown(figure)} {limits.measure_words(measure)}" for measure, figure in _winners(facts).items()]
+    bounds = [f"{limits.shown(most)} {limits.measure_words(measure)}" for measure, most in given.items()]
+    text = f"At most {' and '.join(bounds)} were allowed; the winner has {' and '.join(winner)}."
+    return Section(
+        title="Within the limits",
+        text=(text, _over(facts)),
+        points=tuple(f"Trial {trial.number}: {trial.reason}." for trial in facts.infeasible[:_N_OVER]),
+        charts=tuple(charts),
+        notes=("The dashed line is the limit; what is over it was not trained and has no score: a mark at the foot.",),
+    )
+
+
+def _winners(facts: StudyFacts) -> dict[str, float]:
+    figures = limits.figures(facts.winner.size)
+    return {measure: figures[measure] for measure in facts.params.objective.limits if measure in figures}
+
+
+def _over(facts: StudyFacts) -> str:
+    n = len(facts.infeasible)
+    if not n:
+        return "No trial was over them."
+    first = f" The first {_N_OVER}:" if n > _N_OVER else ""
+    said = f"{n} of {len(facts.trials)} proposals were over a limit and not trained"
+    return f"{said}; they took no trial from the budget.{first}"
 
 
 def parallel_section(facts: StudyFacts) -> Section | None:

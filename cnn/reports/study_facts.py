@@ -3,13 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from cnn.config.params import SearchParams
-from cnn.records import Curve, Head, TrialState, Values, best_row
+from cnn.config.reading import recipe_with
+from cnn.config.recipe import Recipe
+from cnn.records import Curve, Head, Size, TrialState, Values, best_row
 from cnn.reports.verdicts import Reading, reading
+from cnn.search import limits, pareto
 from cnn.search.engines.optuna_study import RebuiltStudy, ScoredTrial
-from cnn.search.finalists import Standing, standings
+from cnn.search.finalists import Standing, contenders, standings
 from cnn.search.ledger import LedgerRow
+from cnn.search.results import front_numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,7 @@ class Trial:
         score: Best validation score, larger is better; None when it has none.
         gap: Overfitting gap in accuracy at the best epoch; None without an epoch.
         cpu_s: Processor seconds over all its attempts.
+        size: Of its network, in a search with limits.
     """
 
     number: int
@@ -44,6 +50,7 @@ class Trial:
     gap: float | None
     cpu_s: float
     reading: Reading
+    size: Size | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +64,7 @@ class StudyFacts:
         rows: The whole ledger.
         n_train: Training images a trial sees.
         n_val: Validation images.
+        base: The recipe that the trials vary; None: not known, and remedies are named whether or not they change it.
         rounds: Those that changed the space; empty for a plain search.
     """
 
@@ -68,6 +76,7 @@ class StudyFacts:
     rows: Sequence[LedgerRow]
     n_train: int
     n_val: int
+    base: Recipe | None = None
     rounds: tuple[Round, ...] = ()
 
     @cached_property
@@ -76,21 +85,53 @@ class StudyFacts:
         return tuple(self._trial(row) for row in self.rows if row.id.repeat == 0 and row.outcome is not None)
 
     @cached_property
+    def trained(self) -> tuple[Trial, ...]:
+        """Those within the limits, by number: all, where there are none."""
+        return tuple(trial for trial in self.trials if trial.state is not TrialState.INFEASIBLE)
+
+    @cached_property
+    def infeasible(self) -> tuple[Trial, ...]:
+        """Those over a limit, which were not trained."""
+        return tuple(trial for trial in self.trials if trial.state is TrialState.INFEASIBLE)
+
+    @cached_property
     def scored(self) -> tuple[Trial, ...]:
         """Those with a score, by number."""
         return tuple(trial for trial in self.trials if trial.score is not None)
 
     @cached_property
-    def ranked(self) -> tuple[Trial, ...]:
-        """Those with a score, the best first; completed ones before those that were stopped."""
-        return tuple(
-            sorted(self.scored, key=lambda one: (one.state is not TrialState.COMPLETED, -(one.score or 0), one.number))
-        )
+    def contenders(self) -> tuple[Trial, ...]:
+        """Those that could win, the best first: the ones that ran to their end, or all with a score if none did."""
+        numbers = {row.id.number for row in contenders([row for row in self.rows if row.id.repeat == 0])}
+        able = [trial for trial in self.scored if trial.number in numbers]
+        return tuple(sorted(able, key=lambda one: (-(one.score or 0.0), one.number)))
+
+    @cached_property
+    def out_of_race(self) -> tuple[Trial, ...]:
+        """Those with a score that could not win, the best first."""
+        others = [trial for trial in self.scored if trial not in self.contenders]
+        return tuple(sorted(others, key=lambda one: (-(one.score or 0.0), one.number)))
 
     @cached_property
     def standings(self) -> list[Standing]:
         """The finalists, the winner first."""
-        return standings(self.rows, self.params.finalists)
+        return standings(self.rows, self.params.finalists, self.params.objective)
+
+    @cached_property
+    def front(self) -> list[Trial]:
+        """The trials that no other beats in both score and gap, by gap.
+
+        With the objective `accuracy_and_gap` those that the finalists came from; else of all, stopped ones included.
+        """
+        if not self.params.objective.weighs_gap:
+            return pareto_front(self.scored)
+        numbers = front_numbers(self.rows, self.params.objective)
+        return pareto_front([trial for trial in self.trials if trial.number in numbers])
+
+    def measured(self, measure: str) -> list[tuple[Trial, float]]:
+        """The trials of which a limited measure is known, with it."""
+        known = [(trial, limits.figures(trial.size).get(measure)) for trial in self.trials]
+        return [(trial, figure) for trial, figure in known if figure is not None]
 
     @property
     def winner(self) -> Trial:
@@ -123,8 +164,22 @@ class StudyFacts:
             score=outcome.score,
             gap=best_row(curve).gap_accuracy if curve else None,
             cpu_s=row.cost.cpu_s,
-            reading=reading(curve, self.head, n_train=self.n_train, n_val=self.n_val, reason=outcome.reason),
+            size=row.size,
+            reading=reading(
+                curve,
+                self.head,
+                n_train=self.n_train,
+                n_val=self.n_val,
+                reason=outcome.reason,
+                recipe=self._recipe(row),
+            ),
         )
+
+    def _recipe(self, row: LedgerRow) -> Mapping[str, Any] | None:
+        if self.base is None:
+            return None
+        values = {**row.proposal.values, "training.epochs": row.proposal.epochs}
+        return recipe_with(self.base, values).model_dump(mode="json")
 
 
 def label(path: str) -> str:
@@ -139,14 +194,10 @@ def label(path: str) -> str:
 
 
 def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
-    """Those that no other beats in both score (larger) and gap (smaller), by gap.
+    """Those that no other beats in both score (larger) and gap (smaller, 0 or more), by gap.
 
     Example:
         >>> pareto_front([])
         []
     """
-    front: list[Trial] = []
-    for trial in sorted(trials, key=lambda one: (one.gap or 0.0, -(one.score or 0.0))):
-        if not front or (trial.score or 0.0) > (front[-1].score or 0.0):
-            front.append(trial)
-    return front
+    return pareto.front(trials, lambda trial: (trial.score or 0.0, max(0.0, trial.gap or 0.0)))

@@ -5,17 +5,22 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cnn.records import Scalar, Task, best_row
+from cnn.records import Scalar, Task, TrialState, best_row
+from cnn.reports.page import listed
 from cnn.reports.study_facts import StudyFacts, Trial, label
+from cnn.search.finalists import Standing
+from cnn.search.results import rule
 
 _MATTERS = 0.1
 _FEWEST = 3
 _MOST_VALUES = 6
+_MOST_NAMED = 3
 
 
 def why_it_won(facts: StudyFacts) -> tuple[str, ...]:
     """The finals, how sure the lead is, what the winner has that others lack, and what its curve says."""
-    return tuple(filter(None, (_finals(facts), _lead(facts), *_what_it_has(facts), _curve(facts))))
+    said = (_finals(facts), _better_but_out(facts), _lead(facts), *_what_it_has(facts), _curve(facts))
+    return tuple(filter(None, said))
 
 
 def shown(value: Scalar) -> str:
@@ -69,23 +74,63 @@ def noise(score: float, n_val: int) -> float:
 
 def _finals(facts: StudyFacts) -> str:
     best, winner = facts.standings[0], facts.winner
-    place = next(rank for rank, trial in enumerate(facts.ranked, 1) if trial.number == winner.number)
-    ranked = f"trial {winner.number} scored {best.score:.4f} in the search, rank {place} of {len(facts.ranked)}"
+    place = facts.contenders.index(winner) + 1
+    ranked = f"trial {winner.number} scored {best.score:.4f} in the search, rank {place} of {_race(facts)}"
     if not best.fresh_scores:
         cut = " to its end before the budget was spent" if any(one.fresh_scores for one in facts.standings) else ""
-        return f"{ranked.capitalize()}; it was not trained again{cut}, so it may owe its place to luck."
-    others = [f"trial {one.row.id.number} {one.mean:.4f}" for one in facts.standings[1:] if one.fresh_scores]
+        return (
+            f"{ranked.capitalize()}; it was not trained again{cut}, so it may owe its place to luck.{_of_front(facts)}"
+        )
+    others = [f"trial {one.row.id.number} {_mean(one, facts)}" for one in facts.standings[1:] if one.fresh_scores]
     against = f"; {', '.join(others)}" if others else ""
+    if facts.params.objective.weighs_gap:
+        return (
+            f"{ranked.capitalize()}.{_of_front(facts)} The finalists were trained again with fresh seeds, which "
+            f"decides: trial {winner.number} {_mean(best, facts)}{against}."
+        )
     return (
         f"{ranked.capitalize()}. The best were then trained again with fresh seeds, which decides, because the best of "
         f"many looks better than it is: trial {winner.number} {best.mean:.4f}{against}."
     )
 
 
+def _race(facts: StudyFacts) -> str:
+    n = len(facts.contenders)
+    if facts.winner.state is not TrialState.COMPLETED:
+        return f"{n}, none of which ran to its end"
+    return f"the {n} that ran to their end" if facts.out_of_race else str(n)
+
+
+def _better_but_out(facts: StudyFacts) -> str:
+    """Whoever scored better and could not win, so that nobody looks for them in vain."""
+    better = [trial for trial in facts.out_of_race if (trial.score or 0.0) > (facts.winner.score or 0.0)]
+    if not better:
+        return ""
+    named = listed([f"trial {one.number} {one.score:.4f} ({one.reason})" for one in better[:_MOST_NAMED]])
+    more = f", the best of {len(better)} of them" if len(better) > _MOST_NAMED else ""
+    return f"Only trials that ran to their end can win. Better, but not in the race: {named}{more}."
+
+
+def _of_front(facts: StudyFacts) -> str:
+    if not facts.params.objective.weighs_gap:
+        return ""
+    found = f" It is one of the {len(facts.front)} trials that no other beats in both score and overfitting gap"
+    return f"{found}, and it has {rule(facts.params.objective)}."
+
+
+def _mean(standing: Standing, facts: StudyFacts) -> str:
+    gap = f" with a gap of {standing.mean_gap:.4f}" if facts.params.objective.weighs_gap else ""
+    return f"{standing.mean:.4f}{gap}"
+
+
 def _lead(facts: StudyFacts) -> str:
     if len(facts.standings) < 2:
         return ""
     first, second = facts.standings[:2]
+    if facts.params.objective.weighs_gap:
+        score, gap = first.mean - second.mean, first.mean_gap - second.mean_gap
+        next_one = f"trial {second.row.id.number}, the next by that rule"
+        return f"Against {next_one}, its score is {score:+.4f}, its gap {gap:+.4f}."
     alike = first.fresh_scores and second.fresh_scores  # a lucky score is not to be held against a fresh one
     one, other = (first.mean, second.mean) if alike else (first.score, second.score)
     if facts.head.task is not Task.MULTICLASS:  # the others' scores are no fractions of right answers

@@ -19,11 +19,21 @@ class Budget:
         limits: From `params.yaml`.
         n_workers: Jobs that run at once.
         n_final_runs: Runs that must still fit in after the last trial.
+        epochs: Of a run of full length, all phases together; None: those of `limits`.
         elapsed_s: Seconds that earlier starts of this search have run.
     """
 
-    def __init__(self, limits: BudgetParams, *, n_workers: int, n_final_runs: int, elapsed_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        limits: BudgetParams,
+        *,
+        n_workers: int,
+        n_final_runs: int,
+        epochs: int | None = None,
+        elapsed_s: float = 0.0,
+    ) -> None:
         self._limits, self._n_workers, self._n_final_runs = limits, n_workers, n_final_runs
+        self._epochs = epochs or limits.epochs
         self._began = time.monotonic() - elapsed_s
 
     def elapsed_s(self) -> float:
@@ -37,12 +47,19 @@ class Budget:
         return max(0.0, self._limits.minutes * 60 - self.elapsed_s())
 
     def progress(self, n_asked: int, costs: Sequence[Cost]) -> float:
-        """The part of the budget that is used up, in [0, 1]: of the bound that is nearest to its end."""
+        """The part of the budget for trials that is used up, in [0, 1]: of the bound that is nearest to its end."""
         limits = self._limits
-        trials = n_asked / limits.trials if limits.trials is not None else 0.0
-        minutes = self.elapsed_s() / (limits.minutes * 60) if limits.minutes is not None else 0.0
-        cpu_s = sum(cost.cpu_s for cost in costs)
-        return min(1.0, max(trials, minutes, cpu_s / (limits.cpu_minutes * 60) if limits.cpu_minutes else 0.0))
+        wall, cpu = self._expected(costs)
+        n_turns = -(-self._n_final_runs // self._n_workers)
+        used = [0.0]
+        if limits.trials is not None:
+            used.append(n_asked / limits.trials)
+        if limits.minutes is not None:
+            used.append(_part(self.elapsed_s(), limits.minutes * 60 - wall * _RESERVE * n_turns))
+        if limits.cpu_minutes is not None:
+            spent = sum(cost.cpu_s for cost in costs)
+            used.append(_part(spent, limits.cpu_minutes * 60 - cpu * _RESERVE * self._n_final_runs))
+        return min(1.0, max(used))
 
     def spent(self, costs: Sequence[Cost]) -> bool:
         """Whether the clock or the processor time has run out: what is under way must stop."""
@@ -84,12 +101,16 @@ class Budget:
         measured = [cost for cost in costs if cost.epochs]
         if not measured:
             return 0.0, 0.0
-        epochs = self._limits.epochs
-        wall = statistics.median(cost.wall_s / cost.epochs for cost in measured) * epochs
-        cpu = statistics.median(cost.cpu_s / cost.epochs for cost in measured) * epochs
+        wall = statistics.median(cost.wall_s / cost.epochs for cost in measured) * self._epochs
+        cpu = statistics.median(cost.cpu_s / cost.epochs for cost in measured) * self._epochs
         return wall, cpu
 
     def _cpu_left_s(self, costs: Sequence[Cost]) -> float | None:
         if self._limits.cpu_minutes is None:
             return None
         return max(0.0, self._limits.cpu_minutes * 60 - sum(cost.cpu_s for cost in costs))
+
+
+def _part(used_s: float, whole_s: float) -> float:
+    """Of a stretch of time; all of it when nothing of it is left beside the reserve."""
+    return used_s / whole_s if whole_s > 0 else 1.0

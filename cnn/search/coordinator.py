@@ -3,6 +3,7 @@
 Each step is written to the ledger before the next one depends on it:
 
     ask     engine -> ledger (trial and engine state in one transaction) -> executor
+    size    executor -> ledger (in a search with limits, before the first epoch)
     epoch   executor -> engine (prune?) -> answer -> ledger (cost) -> tracker
     end     executor -> engine -> ledger (outcome and engine state in one transaction) -> tracker
 """
@@ -10,25 +11,27 @@ Each step is written to the ledger before the next one depends on it:
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from cnn.config.params import SearchParams
 from cnn.config.reading import recipe_with
 from cnn.config.recipe import Recipe
 from cnn.errors import Interrupted, SpaceError, UserError
-from cnn.records import Cost, Curve, Outcome, Proposal, TrialState
+from cnn.records import Cost, Outcome, Proposal, Size, TrialState
 from cnn.runtime import derived_seed
 from cnn.search.budget import Budget
 from cnn.search.engines.searcher import Pause, Searcher
 from cnn.search.executors.executor import Executor
-from cnn.search.finalists import Standing, pending_repeats, standings
-from cnn.search.job import EpochDone, Event, Job, JobEnded, JobId, JobLost, with_cost
+from cnn.search.finalists import Standing, pending_repeats
+from cnn.search.job import EpochDone, Event, Job, JobEnded, JobId, JobLost, JobSized, cut_off, with_cost
 from cnn.search.ledger import LedgerRow
 from cnn.search.logbook import Logbook
-from cnn.search.screen import Progress, Screen
+from cnn.search.runs import Runs
+from cnn.search.screen import Screen
 from cnn.search.steering import Asked, Steering
 from cnn.search.study import Study
+from cnn.search.winner import winner_of
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +64,7 @@ class Coordinator:
         self._searcher, self._executor, self._logbook = searcher, executor, logbook
         self._budget, self._screen, self._steering = budget, screen, steering
         self._ledger = study.ledger
-        self._rows = {row.id: row for row in self._ledger.rows()}
-        self._running: dict[JobId, Cost] = {}
-        self._curves: dict[JobId, Curve] = {}
+        self._runs = Runs(self._ledger.rows())
         self._exhausted = self._waiting = False
         self._stop_reasons: dict[JobId, str] = {}
         self._ended_at: float | None = None
@@ -73,14 +74,14 @@ class Coordinator:
         """Search, then try the finalists again.
 
         Raises:
-            SpaceError: No trial brought a model.
+            SpaceError: No trial brought a model, or none was within the limits.
             StorageError: The ledger or a checkpoint cannot be written.
             Interrupted: `interrupt` was called; what was found is kept, and the next start goes on.
         """
         self._searcher.restore(self._ledger.stored_trials(), self._ledger.read("engine_state"))
         self._repeat_untold()
         if self._steering:
-            self._steering.restore(self._trials())
+            self._steering.restore(self._runs.trials())
             self._logbook.rounds(self._steering.rounds)
         try:
             self._drive(self._next_trial)
@@ -88,7 +89,7 @@ class Coordinator:
             if self._steering:
                 self._steering.close()
         except UserError:  # of this machine: a full disk, say; the next start goes on
-            self._logbook.interrupt(list(self._running))
+            self._logbook.interrupt(list(self._runs.under_way))
             raise
         self._logbook.wait()
         self._note_heard()
@@ -96,7 +97,7 @@ class Coordinator:
 
     def _repeat_untold(self) -> None:
         """Tell the tracker of runs that were over when the last start was killed, before it had heard of them."""
-        for row in self._rows.values():
+        for row in self._runs.all():
             if row.outcome is not None and not row.told:
                 self._logbook.repeat(row.id, self.recipe(row).model_dump(mode="json"), row.seed, row.outcome)
 
@@ -112,27 +113,29 @@ class Coordinator:
 
     def _drive(self, next_job: Callable[[], JobId | None]) -> None:
         """Keep the executor busy until there is no next job and none under way."""
-        unfinished = deque(job for job, row in self._rows.items() if row.outcome is None)
+        unfinished = deque(self._runs.unfinished())
         while True:
             # there may be fewer slots than when the search was cut off
             while self._executor.n_free() and (job := unfinished.popleft() if unfinished else next_job()) is not None:
-                self._submit(self._rows[job])
-            self._screen.show(self._progress())
-            if not self._running:
+                self._submit(self._runs.by_id[job])
+            self._screen.show(self._runs.progress(self._budget.left_s(), self._params.budget.trials))
+            if not self._runs.under_way:
                 return
             for event in self._executor.poll(0.5):
                 self._handle(event)
             self._note_heard()
             self._watch_clock()
             if self._interrupted:
-                self._logbook.interrupt(list(self._running))
+                self._logbook.interrupt(list(self._runs.under_way))
                 self._note_heard()
                 raise Interrupted(self._study.name)
 
     def _next_trial(self) -> JobId | None:
-        trials = self._trials()
-        running = {job.number: cost for job, cost in self._running.items()}
-        if self._exhausted or self._waiting or not self._budget.admits(len(trials), self._costs(), running):
+        trials = self._runs.trials()
+        if self._exhausted or self._waiting or self._runs.hopeless():
+            return None
+        running = {job.number: cost for job, cost in self._runs.under_way.items()}
+        if not self._budget.admits(self._runs.n_counted(), self._runs.costs(), running):
             return None
         asked = self._asked(trials)
         if isinstance(asked.proposal, Pause):
@@ -140,38 +143,46 @@ class Coordinator:
             self._waiting = asked.proposal is Pause.WAIT
             return None
         facts = {**asked.facts, "engine_state": self._searcher.state()}
-        return self._begin(JobId(asked.proposal.number), asked.proposal, asked.seed, **facts)
+        return self._begin(JobId(asked.proposal.number), asked.proposal, asked.seed, facts=facts)
 
     def _asked(self, trials: list[LedgerRow]) -> Asked:
         if self._steering is None:
             return Asked(proposal=self._searcher.ask(len(trials)), facts={})
-        opened = self._steering.turn(trials, self._budget.progress(len(trials), self._costs()))
+        opened = self._steering.turn(trials, self._budget.progress(self._runs.n_counted(), self._runs.costs()))
         if opened:
             self._logbook.rounds(self._steering.rounds)
             self._screen.opened(len(self._steering.rounds), opened.changes)
         return self._steering.ask(self._searcher, trials)
 
     def _next_repeat(self) -> JobId | None:
-        rows = list(self._rows.values())
-        pending = pending_repeats(rows, self._params.finalists, self._params.finalist_seeds)
-        if not pending or not self._budget.admits_final(self._costs()):
+        params = self._params
+        pending = pending_repeats(self._runs.all(), params.finalists, params.finalist_seeds, params.objective)
+        if not pending or not self._budget.admits_final(self._runs.costs()):
             return None
-        trial = self._rows[JobId(pending[0].number)]
-        return self._begin(pending[0], trial.proposal)
+        trial = self._runs.by_id[JobId(pending[0].number)]
+        return self._begin(pending[0], trial.proposal, size=trial.size)
 
-    def _begin(self, job: JobId, proposal: Proposal, seed: int | None = None, **facts: str) -> JobId:
+    def _begin(
+        self,
+        job: JobId,
+        proposal: Proposal,
+        seed: int | None = None,
+        *,
+        size: Size | None = None,
+        facts: Mapping[str, str] | None = None,
+    ) -> JobId:
         seed = derived_seed(self._params.seed, "trial", *job) if seed is None else seed
-        self._ledger.begin(job, proposal, seed, **facts)
-        self._rows[job] = LedgerRow(id=job, proposal=proposal, seed=seed, cost=Cost(), deaths=0, outcome=None)
+        self._ledger.begin(job, proposal, seed, size=size, **(facts or {}))
+        row = LedgerRow(id=job, proposal=proposal, seed=seed, cost=Cost(), deaths=0, outcome=None, size=size)
+        self._runs.by_id[job] = row
         return job
 
     def _submit(self, row: LedgerRow) -> None:
-        recipe = self.recipe(row)
-        self._running[row.id] = Cost()
-        self._curves.setdefault(row.id, ())
-        self._logbook.begin(row.id, recipe.model_dump(mode="json"), row.seed)
+        recipe = self.recipe(row).model_dump(mode="json")
+        self._runs.begin(row.id)
+        self._logbook.begin(row.id, recipe, row.seed)
         folder = self._study.trial_folder(row.id)
-        self._executor.submit(Job(id=row.id, recipe=recipe.model_dump(mode="json"), seed=row.seed, folder=folder))
+        self._executor.submit(Job(id=row.id, recipe=recipe, seed=row.seed, folder=folder, size=row.size))
 
     def recipe(self, row: LedgerRow) -> Recipe:
         """The resolved recipe of a run."""
@@ -180,9 +191,11 @@ class Coordinator:
     # ---- what happened
 
     def _handle(self, event: Event) -> None:
-        if event.id not in self._running:
+        if event.id not in self._runs.under_way:
             return
         match event:
+            case JobSized():
+                self._sized(event)
             case EpochDone():
                 self._epoch(event)
             case JobEnded():
@@ -190,20 +203,25 @@ class Coordinator:
             case JobLost():
                 self._lost(event)
 
+    def _sized(self, event: JobSized) -> None:
+        self._ledger.size(event.id, event.size)
+        self._runs.by_id[event.id] = replace(self._runs.by_id[event.id], size=event.size)
+
     def _epoch(self, event: EpochDone) -> None:
-        row = self._rows[event.id]
+        row = self._runs.by_id[event.id]
         # the epochs of the checkpoint are reported again, and have been paid for
         spent = replace(event.cost, epochs=max(0, event.cost.epochs - row.cost.epochs))
-        self._running[event.id] = spent
+        self._runs.under_way[event.id] = spent
         self._executor.answer(event.id, stop=self._must_stop(event))
         self._ledger.spend(event.id, row.cost + spent, elapsed_s=self._budget.elapsed_s())
-        if event.row.epoch >= len(self._curves[event.id]):  # a resumed job first repeats what its checkpoint holds
-            self._curves[event.id] += (event.row,)
+        curves = self._runs.curves
+        if event.row.epoch >= len(curves[event.id]):  # a resumed job first repeats what its checkpoint holds
+            curves[event.id] += (event.row,)
         self._logbook.epoch(event.id, event.row)
 
     def _must_stop(self, event: EpochDone) -> bool:
         epoch = event.row.epoch
-        if self._budget.spent(self._costs()):
+        if self._budget.spent(self._runs.costs()):
             self._stop_reasons[event.id] = f"the budget ended at epoch {epoch + 1}"
         elif self._prunes(event.id, epoch, event.row.val_score):
             self._stop_reasons[event.id] = f"pruned at epoch {epoch + 1}"
@@ -218,8 +236,8 @@ class Coordinator:
         return self._searcher.report(job.number, epoch, score) and not paired
 
     def _end(self, job: JobId, outcome: Outcome) -> None:
-        row = self._rows[job]
-        outcome = with_cost(outcome, replace(row.cost, epochs=0))
+        row = self._runs.by_id[job]
+        outcome = replace(with_cost(outcome, replace(row.cost, epochs=0)), size=row.size)
         if outcome.state is TrialState.PRUNED:
             outcome = replace(outcome, reason=self._stop_reasons.get(job, outcome.reason))
         engine_state = None
@@ -228,72 +246,48 @@ class Coordinator:
             engine_state = self._searcher.state()
         self._ledger.finish(job, outcome, elapsed_s=self._budget.elapsed_s(), engine_state=engine_state)
         self._study.discard(job)
-        self._rows[job] = replace(row, outcome=outcome, cost=outcome.cost)
+        self._runs.by_id[job] = replace(row, outcome=outcome, cost=outcome.cost)
         if self._steering and job.repeat == 0:
-            self._steering.ended(job.number, self._trials())
+            self._steering.ended(job.number, self._runs.trials())
         self._logbook.end(job, outcome)
         self._screen.ended(job, outcome)
         self._forget(job)
 
     def _lost(self, event: JobLost) -> None:
-        job, curve = event.id, self._curves[event.id]
+        job, curve, row = event.id, self._runs.curves[event.id], self._runs.by_id[event.id]
         deaths = self._ledger.bury(job)
-        row = self._rows[job]
-        self._rows[job] = row = replace(row, deaths=deaths, cost=row.cost + self._running[job])
-        self._running[job] = Cost()
+        self._runs.by_id[job] = row = replace(row, deaths=deaths, cost=row.cost + self._runs.under_way[job])
+        self._runs.under_way[job] = Cost()
         log.warning("trial %s: %s (death %d)", job, event.reason, deaths)
         if self._ended_at is not None:
-            self._end(job, _cut_off(job, TrialState.PRUNED, f"the budget ended at epoch {len(curve) + 1}", curve))
+            self._end(job, cut_off(job, TrialState.PRUNED, f"the budget ended at epoch {len(curve) + 1}", curve))
         elif deaths >= _DEATHS:
-            self._end(job, _cut_off(job, TrialState.FAILED, f"{event.reason}, {deaths} times", curve))
+            self._end(job, cut_off(job, TrialState.FAILED, f"{event.reason}, {deaths} times", curve))
         else:
             self._submit(row)
 
     def _forget(self, job: JobId) -> None:
-        for memory in (self._running, self._curves, self._stop_reasons):
-            memory.pop(job, None)
+        self._runs.forget(job)
+        self._stop_reasons.pop(job, None)
         self._waiting = False
 
     # ---- the budget
 
     def _watch_clock(self) -> None:
         """Jobs end with their epoch once the budget is spent; one that takes too long loses its worker."""
-        if not self._budget.spent(self._costs()):
+        if not self._budget.spent(self._runs.costs()):
             return
         if self._ended_at is None:
             self._ended_at = time.monotonic()
         if time.monotonic() - self._ended_at > _GRACE_S:
-            for job in self._running:
+            for job in self._runs.under_way:
                 self._executor.kill(job)
-
-    def _trials(self) -> list[LedgerRow]:
-        return [row for row in self._rows.values() if row.id.repeat == 0]
-
-    def _costs(self) -> list[Cost]:
-        return [row.cost + self._running.get(job, Cost()) for job, row in self._rows.items()]
 
     # ---- what comes out
 
     def _winner(self) -> Standing:
-        table = standings(list(self._rows.values()), self._params.finalists)
-        if table:
-            return table[0]
-        reasons = sorted({row.outcome.reason for row in self._rows.values() if row.outcome})
-        received = (
-            f"{len(self._rows)} trials and none with a model ({'; '.join(reasons[:3]) or 'the budget is too small'})"
-        )
-        self._logbook.fail(received)
-        raise SpaceError("search", received=received, expected="at least one", change="edit search in params.yaml")
-
-    def _progress(self) -> Progress:
-        outcomes = [row.outcome for row in self._rows.values() if row.outcome and row.id.repeat == 0]
-        return Progress(
-            outcomes=tuple(outcomes),
-            running={job: self._curves[job] for job in self._running},
-            left_s=self._budget.left_s(),
-            trials_left=None if self._params.budget.trials is None else self._params.budget.trials - len(outcomes),
-        )
-
-
-def _cut_off(job: JobId, state: TrialState, reason: str, curve: Curve) -> Outcome:
-    return Outcome(number=job.number, state=state, reason=reason, curve=curve, cost=Cost(epochs=len(curve)))
+        try:
+            return winner_of(self._runs.all(), self._params)
+        except SpaceError as error:
+            self._logbook.fail(error.received)
+            raise

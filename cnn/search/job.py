@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnn.errors import StorageError
-from cnn.records import Cost, EpochRow, Outcome, TrialState, epoch_row
+from cnn.records import Cost, Curve, EpochRow, Outcome, Size, TrialState, epoch_row
 
 
 class JobId(NamedTuple):
@@ -27,12 +27,14 @@ class Job:
     Args:
         recipe: The resolved recipe as a JSON document.
         folder: Where its checkpoint lies; a job whose folder holds one goes on from there.
+        size: Of its network, where it has been measured before.
     """
 
     id: JobId
     recipe: Mapping[str, Any]
     seed: int
     folder: Path
+    size: Size | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class WorkerSetup:
         train_limit: Train on a stratified part of so many images; None for all.
         threads: Threads of one worker.
         start: Folder of the weights that recipes with `transfer` start from; empty for none.
+        limits: The most a network may have, by measure (`Size`'s fields); one with more is not trained.
     """
 
     data: Path
@@ -51,6 +54,7 @@ class WorkerSetup:
     seed: int
     threads: int
     start: str = ""
+    limits: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,14 @@ class EpochDone:
     id: JobId
     row: EpochRow
     cost: Cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSized:
+    """A job's network was measured, before its first epoch."""
+
+    id: JobId
+    size: Size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,14 +105,15 @@ class JobBlocked:
         return StorageError(self.subject, received=self.received, expected=self.expected, change=self.change)
 
 
-Event = EpochDone | JobEnded | JobLost
-Message = EpochDone | JobEnded | JobBlocked
+Event = JobSized | EpochDone | JobEnded | JobLost
+Message = JobSized | EpochDone | JobEnded | JobBlocked
 """What a worker says."""
 
 
 def job_document(job: Job) -> dict[str, Any]:
     """A job as JSON."""
-    return {"id": list(job.id), "recipe": dict(job.recipe), "seed": job.seed, "folder": str(job.folder)}
+    body = {"id": list(job.id), "recipe": dict(job.recipe), "seed": job.seed, "folder": str(job.folder)}
+    return body | ({} if job.size is None else {"size": asdict(job.size)})
 
 
 def job_from(document: Mapping[str, Any]) -> Job:
@@ -110,12 +123,15 @@ def job_from(document: Mapping[str, Any]) -> Job:
         recipe=document["recipe"],
         seed=document["seed"],
         folder=Path(document["folder"]),
+        size=Size(**document["size"]) if "size" in document else None,
     )
 
 
 def outcome_document(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as JSON; NaN stays NaN."""
-    return asdict(outcome) | {"state": outcome.state.value}
+    """An outcome as JSON; NaN stays NaN. The size is no part of it: it is said and written down before the outcome."""
+    document = asdict(outcome) | {"state": outcome.state.value}
+    del document["size"]
+    return document
 
 
 def outcome_from(document: Mapping[str, Any]) -> Outcome:
@@ -133,6 +149,8 @@ def encode(message: Message) -> bytes:
     """A message as one line of JSON."""
     body: dict[str, Any] = {"id": list(message.id)}
     match message:
+        case JobSized():
+            body |= {"size": asdict(message.size)}
         case EpochDone():
             body |= {"row": asdict(message.row), "cost": asdict(message.cost)}
         case JobEnded():
@@ -148,9 +166,16 @@ def decode(line: bytes) -> Message:
     job_id = JobId(*body["id"])
     if "blocked" in body:
         return JobBlocked(id=job_id, **body["blocked"])
+    if "size" in body:
+        return JobSized(id=job_id, size=Size(**body["size"]))
     if "row" in body:
         return EpochDone(id=job_id, row=epoch_row(body["row"]), cost=Cost(**body["cost"]))
     return JobEnded(id=job_id, outcome=outcome_from(body["outcome"]))
+
+
+def cut_off(job: JobId, state: TrialState, reason: str, curve: Curve) -> Outcome:
+    """How a job ends that its worker will say nothing more of."""
+    return Outcome(number=job.number, state=state, reason=reason, curve=curve, cost=Cost(epochs=len(curve)))
 
 
 def with_cost(outcome: Outcome, cost: Cost) -> Outcome:

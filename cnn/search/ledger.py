@@ -9,14 +9,14 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from cnn.durable import made_alone, sqlite_errors
 from cnn.errors import IntegrityError
-from cnn.records import Cost, Outcome, Proposal, TrialState
+from cnn.records import Cost, Outcome, Proposal, Size, TrialState
 from cnn.search.engines.searcher import StoredTrial
 from cnn.search.job import JobId, outcome_document, outcome_from
 
@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS runs (
     deaths INTEGER NOT NULL DEFAULT 0,     -- workers that died under it
     outcome TEXT,                          -- JSON of records.Outcome, once it is final
     told INTEGER NOT NULL DEFAULT 0,       -- whether the tracker has heard the outcome
+    size TEXT,                             -- JSON of records.Size, once it is measured; in a search with limits
     PRIMARY KEY (number, repeat)
 ) STRICT;
 """
@@ -50,6 +51,7 @@ class LedgerRow:
     deaths: int
     outcome: Outcome | None
     told: bool = False
+    size: Size | None = None
 
 
 class Ledger:
@@ -99,18 +101,27 @@ class Ledger:
     # ---- runs
 
     def begin(
-        self, run: JobId, proposal: Proposal, seed: int, *, engine_state: str | None = None, **facts: str
+        self,
+        run: JobId,
+        proposal: Proposal,
+        seed: int,
+        *,
+        size: Size | None = None,
+        engine_state: str | None = None,
+        **facts: str,
     ) -> None:
         """A run is under way from now on, and the engine knows it.
 
         Args:
+            size: Of its network, where another run has measured it.
             facts: About the study, that become true with it.
         """
         body = json.dumps({"values": dict(proposal.values), "epochs": proposal.epochs})
+        measured = None if size is None else json.dumps(asdict(size))
         with self._transaction():
             self._db.execute(
-                "INSERT INTO runs (number, repeat, proposal, seed, state, cost) VALUES (?, ?, ?, ?, ?, ?)",
-                (*run, body, seed, TrialState.RUNNING.value, json.dumps(asdict(Cost()))),
+                "INSERT INTO runs (number, repeat, proposal, seed, state, cost, size) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*run, body, seed, TrialState.RUNNING.value, json.dumps(asdict(Cost())), measured),
             )
             self._write(facts | ({} if engine_state is None else {"engine_state": engine_state}))
 
@@ -121,6 +132,13 @@ class Ledger:
                 "UPDATE runs SET cost = ? WHERE number = ? AND repeat = ?", (json.dumps(asdict(cost)), *run)
             )
             self._write({"elapsed_s": repr(elapsed_s)})
+
+    def size(self, run: JobId, size: Size) -> None:
+        """A run's network was measured. Whatever depends on it comes later, so that it is never measured again."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE runs SET size = ? WHERE number = ? AND repeat = ?", (json.dumps(asdict(size)), *run)
+            )
 
     def bury(self, run: JobId) -> int:
         """A worker died under the run; the number of workers that have."""
@@ -150,7 +168,7 @@ class Ledger:
 
     def rows(self) -> list[LedgerRow]:
         """All runs, trials first by number, then finalists' repeats."""
-        columns = "number, repeat, proposal, seed, cost, deaths, outcome, told"
+        columns = "number, repeat, proposal, seed, cost, deaths, outcome, told, size"
         query = f"SELECT {columns} FROM runs ORDER BY repeat > 0, number, repeat"
         with self._mishaps():
             return [_ledger_row(row) for row in self._db.execute(query).fetchall()]
@@ -178,6 +196,10 @@ class Ledger:
         if verdict != "ok":
             raise IntegrityError(self.path, received=verdict, expected=_SOUND, change=_MEND)
         self._db.executescript(_SCHEMA)
+        with closing(self._db.execute("PRAGMA table_info(runs)")) as columns:
+            known = {row[1] for row in columns}
+        if "size" not in known:  # a ledger from before searches had limits
+            self._db.execute("ALTER TABLE runs ADD COLUMN size TEXT")
 
     def _write(self, facts: dict[str, str]) -> None:
         self._db.executemany(
@@ -200,14 +222,16 @@ class Ledger:
         return sqlite_errors(self.path, expected=_SOUND, change=_MEND)
 
 
-def _ledger_row(columns: tuple[int, int, str, int, str, int, str | None, int]) -> LedgerRow:
-    number, repeat, proposal, seed, cost, deaths, outcome, told = columns
+def _ledger_row(columns: tuple[int, int, str, int, str, int, str | None, int, str | None]) -> LedgerRow:
+    number, repeat, proposal, seed, cost, deaths, outcome, told, measured = columns
+    size = None if measured is None else Size(**json.loads(measured))
     return LedgerRow(
         id=JobId(number, repeat),
         proposal=Proposal(number=number, **json.loads(proposal)),
         seed=seed,
         cost=Cost(**json.loads(cost)),
         deaths=deaths,
-        outcome=None if outcome is None else outcome_from(json.loads(outcome)),
+        outcome=None if outcome is None else replace(outcome_from(json.loads(outcome)), size=size),
         told=bool(told),
+        size=size,
     )

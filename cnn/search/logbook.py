@@ -9,7 +9,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from cnn.durable import write_json
-from cnn.records import Curve, EpochRow, Outcome, Scalar
+from cnn.records import Curve, EpochRow, Outcome, Scalar, TrialState
+from cnn.search import limits
 from cnn.search.finalists import Standing
 from cnn.search.job import JobId
 from cnn.search.rounds import Round
@@ -28,14 +29,18 @@ def run_key(study: str, job: JobId) -> str:
 
 
 def outcome_figures(outcome: Outcome) -> dict[str, float]:
-    """The end figures of a run and what it cost. Said from one place, so that saying them again changes nothing."""
+    """The end figures of a run, what it cost, and its network's size where that was measured.
+
+    Said from one place, so that saying them again changes nothing.
+    """
     cost = {"cost_wall_s": outcome.cost.wall_s, "cost_cpu_s": outcome.cost.cpu_s}
-    return end_figures(outcome.curve) | cost
+    return end_figures(outcome.curve) | cost | limits.figures(outcome.size)
 
 
 def verdict_counts(diagnose: Diagnose | None, outcomes: Iterable[Outcome]) -> dict[str, float]:
-    """How many runs have each verdict, as `diagnosed_<verdict>`."""
-    verdicts = Counter(str(diagnose(outcome, {})["verdict"]) for outcome in outcomes) if diagnose else Counter()
+    """How many runs have each verdict, as `diagnosed_<verdict>`; there is none on what was not trained."""
+    trained = [outcome for outcome in outcomes if outcome.state is not TrialState.INFEASIBLE]
+    verdicts = Counter(str(diagnose(outcome, {})["verdict"]) for outcome in trained) if diagnose else Counter()
     return {f"diagnosed_{verdict}": float(n) for verdict, n in sorted(verdicts.items())}
 
 
@@ -121,8 +126,16 @@ class Logbook:
         self._tracker.set_tags(self._study, {"state": "failed", "reason": reason})
         self._tracker.end(self._study, RunState.FAILED)
 
-    def close(self, winner: Standing, figures: Mapping[str, float], files: list[Path]) -> None:
-        """The search has a winner."""
+    def close(
+        self, winner: Standing, figures: Mapping[str, float], files: list[Path], *, pareto: Iterable[int] = ()
+    ) -> None:
+        """The search has a winner.
+
+        Args:
+            pareto: The trials of the Pareto front, which then bear the tag `pareto: true`, to filter by.
+        """
+        for number in pareto:
+            self._tracker.set_tags(run_key(self._study, JobId(number)), {"pareto": "true"})
         best = {"winner_mean_score": winner.mean, "winner_spread": winner.spread, "winner_first_score": winner.score}
         self._tracker.log_figures(self._study, {**best, **figures})
         self._tracker.set_tags(self._study, {"state": "completed", "winner": str(winner.row.id.number)})
@@ -144,8 +157,10 @@ class Logbook:
 
     def _diagnosis(self, job: JobId, outcome: Outcome) -> Mapping[str, Any]:
         recipe = self._recipes.pop(job, {})
+        if self._diagnose is None or outcome.state is TrialState.INFEASIBLE:
+            return {}
         try:
-            return self._diagnose(outcome, recipe) if self._diagnose else {}
+            return self._diagnose(outcome, recipe)
         except Exception:  # nor is a verdict
             log.exception("no diagnosis of trial %s", job)
             return {}

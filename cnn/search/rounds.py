@@ -15,6 +15,8 @@ from cnn.search.ledger import Ledger, LedgerRow
 FEWEST_VOTERS = 3
 """Fewer completed trials have no say."""
 
+_MOST_LOST = 0.1  # of the score in one pair
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
@@ -83,10 +85,11 @@ def pairs_text(pairs: Mapping[int, Pair]) -> str:
 def effect(treated: Outcome, origin: Outcome) -> tuple[float, float] | None:
     """What a remedy did in a pair: the change of the best score, and of the gap in accuracy at the best epoch.
 
-    A treated run that failed brought no model: it has lost the whole score. One that was cut off says nothing.
+    A treated run that diverged has lost the whole score, of which at most 0.1 is counted: one run must not outweigh
+    all others on these images. One that was cut off, or failed for the machine's sake, says nothing.
     """
-    if treated.state is TrialState.FAILED:
-        return -(origin.score or 0.0), 0.0
+    if treated.state is TrialState.FAILED and treated.reason.startswith("NaN loss"):
+        return -min(origin.score or 0.0, _MOST_LOST), 0.0
     if treated.state is not TrialState.COMPLETED or not (treated.curve and origin.curve):
         return None
     after, before = best_row(treated.curve), best_row(origin.curve)

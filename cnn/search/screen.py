@@ -38,9 +38,10 @@ class Progress:
         return sum(outcome.state is state for outcome in self.outcomes)
 
     def best(self) -> Outcome | None:
-        """The trial with the highest score so far."""
+        """The trial with the highest score so far: of those that ran to their end, for only they can win."""
         scored = [outcome for outcome in self.outcomes if outcome.score is not None]
-        return max(scored, key=lambda outcome: outcome.score or 0.0, default=None)
+        ended = [outcome for outcome in scored if outcome.state is TrialState.COMPLETED]
+        return max(ended or scored, key=lambda outcome: outcome.score or 0.0, default=None)
 
 
 class Screen:
@@ -111,7 +112,12 @@ class Screen:
         return epoch, f"{last.val_score:.4f}", f"{last.gap_accuracy:+.4f}", f"{last.seconds:.1f}"
 
 
-_COLOURS = {TrialState.COMPLETED: "green", TrialState.PRUNED: "yellow", TrialState.FAILED: "red"}
+_COLOURS = {
+    TrialState.COMPLETED: "green",
+    TrialState.PRUNED: "yellow",
+    TrialState.FAILED: "red",
+    TrialState.INFEASIBLE: "dim",
+}
 
 
 def _score(row: EpochRow) -> str:
@@ -122,6 +128,8 @@ def _score(row: EpochRow) -> str:
 def _summary(progress: Progress) -> str:
     parts = [f"{progress.count(TrialState.COMPLETED)} done", f"{len(progress.running)} running"]
     parts += [f"{progress.count(state)} {state.value}" for state in (TrialState.PRUNED, TrialState.FAILED)]
+    if n_infeasible := progress.count(TrialState.INFEASIBLE):
+        parts.append(f"{n_infeasible} infeasible")
     best = progress.best()
     if best is not None:
         row = best_row(best.curve)

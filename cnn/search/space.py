@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from cnn.config.architectures import SELECTORS
+from cnn.config.architectures import FAMILIES, SELECTORS
 from cnn.config.reading import recipe_with
 from cnn.config.recipe import Recipe
 from cnn.config.space import Choice, Dimension, Float, Int
@@ -124,7 +124,10 @@ class Space:
     def _check_families(self, path: str, base: Recipe, premises: Sequence[Mapping[str, Scalar]]) -> None:
         """A field that only some of the families have needs a condition that names them."""
         section, _, field = path.partition(".")
-        if section != "model" or _FAMILY not in self.dimensions:
+        if section != "model":
+            return
+        if _FAMILY not in self.dimensions:
+            _check_other_families(path, field, base)
             return
         families = dict.fromkeys(premise[_FAMILY] for premise in premises if _FAMILY in premise)
         fields = {family: _fields(recipe_with(base, {_FAMILY: family})) for family in families}
@@ -133,6 +136,19 @@ class Space:
             having = ", ".join(str(family) for family in families if field in fields[family])
             expected = f"when: {{{_FAMILY}: [{having}]}}"
             raise _mistake(path, f"{field}, which family {without[0]} does not have", expected)
+
+
+def _check_other_families(path: str, field: str, base: Recipe) -> None:
+    """A field of other families than the one that is searched is no typo."""
+    having = [] if field in _fields(base) else [one for one in FAMILIES if field in _fields(_default(base, one))]
+    if having:
+        known = ", ".join(having)
+        expected = f"a recipe of family {known}, or {_FAMILY} in the space and when: {{{_FAMILY}: [{known}]}} here"
+        raise _mistake(path, f"{field}, which family {base.model.family} does not have", expected)
+
+
+def _default(base: Recipe, family: str) -> Recipe:
+    return recipe_with(base, {_FAMILY: family})
 
 
 def _circumstances(premise: Mapping[str, Scalar]) -> str:
@@ -226,9 +242,11 @@ def _n_values(dimension: Choice | Int | Float) -> int:
 
 
 def _probes(dimension: Dimension) -> tuple[Scalar, ...]:
-    """Values to try on a recipe; an irrational one tells a field of whole numbers from one of reals."""
+    """Values to try on a recipe, those that the user wrote first; an irrational one tells a field of whole numbers from
+    one of reals.
+    """
     if isinstance(dimension, Choice):
         return dimension.values
     if isinstance(dimension, Float):
-        return (dimension.low, dimension.low + (dimension.high - dimension.low) / math.pi, dimension.high)
+        return (dimension.low, dimension.high, dimension.low + (dimension.high - dimension.low) / math.pi)
     return (dimension.low, dimension.high)

@@ -114,8 +114,8 @@ class Steering:
             progress: The part of the budget that is used up, in [0, 1].
         """
         part = min(self._n_rounds - 1, int(progress * self._n_rounds + 1e-9))
-        if self.rounds and part <= self.rounds[-1].part:
-            return None
+        if self.rounds and (part <= self.rounds[-1].part or not voters(trials)):
+            return None  # with many workers half of the budget may be given out before anybody can vote
         focus, reasons = self._advised(trials)
         opened = Round(part=part, first_trial=len(trials), focus=focus, changes=reasons)
         self.rounds.append(opened)
@@ -158,8 +158,6 @@ class Steering:
 
     def _advised(self, trials: Sequence[LedgerRow]) -> tuple[Focus, tuple[str, ...]]:
         focus, best = self.rounds[-1].focus if self.rounds else {}, _seen(voters(trials))
-        if self.rounds and not best:
-            return focus, ("nothing: too few trials have run to their end.",)
         try:
             first = not self.rounds
             advice = self._adviser.opening() if first else self._adviser.advise(focus, best, _seen(completed(trials)))

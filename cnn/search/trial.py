@@ -3,20 +3,24 @@
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnn.config.reading import validated
 from cnn.config.recipe import Recipe
 from cnn.data.prepared.store import Split, open_training, read_prepared
-from cnn.errors import StorageError, UserError
-from cnn.records import Cost, EpochRow, Outcome, TrialState
-from cnn.search.job import EpochDone, Job, JobEnded, WorkerSetup
+from cnn.errors import IntegrityError, StorageError, UserError
+from cnn.records import Cost, EpochRow, Outcome, Size, TrialState
+from cnn.search import limits
+from cnn.search.job import EpochDone, Job, JobEnded, JobSized, WorkerSetup
 
 if TYPE_CHECKING:
     from cnn.training.backbone import Weights
 
 log = logging.getLogger(__name__)
+
+Said = JobSized | EpochDone | JobEnded
 
 
 class Trainer:
@@ -30,7 +34,7 @@ class Trainer:
         import cnn.training.fit  # noqa: F401 - now, that no trial be charged for it
         from cnn.data.prepared.splits import stratified_subset
 
-        self._start = setup.start
+        self._start, self._limits = setup.start, setup.limits
         self._weights: Weights | None = None
         prepared = read_prepared(setup.data)
         self._head = prepared.head
@@ -39,11 +43,12 @@ class Trainer:
             kept = stratified_subset(self._train.labels, setup.train_limit, setup.seed)
             self._train = Split(images=self._train.images[kept], labels=self._train.labels[kept])
 
-    def run(self, job: Job, emit: Callable[[EpochDone | JobEnded], None], stopped: Callable[[], bool]) -> None:
-        """Train a job to its end.
+    def run(self, job: Job, emit: Callable[[Said], None], stopped: Callable[[], bool]) -> None:
+        """Train a job to its end, unless its network is over a limit of the search.
 
         Args:
-            emit: Takes an `EpochDone` an epoch (those of the checkpoint first) and one `JobEnded`.
+            emit: Takes one `JobSized` where there are limits and the job does not know its size, an `EpochDone` an
+                epoch (those of the checkpoint first) and one `JobEnded`.
             stopped: Asked after each epoch; True ends the job as pruned.
 
         Raises:
@@ -57,17 +62,21 @@ class Trainer:
             emit(EpochDone(id=job.id, row=row, cost=meter.cost(len(curve))))
             return stopped()
 
-        state, reason = self._train_job(job, on_epoch)
+        state, reason = self._train_job(job, on_epoch, lambda size: emit(JobSized(id=job.id, size=size)))
         outcome = Outcome(
             number=job.id.number, state=state, reason=reason, curve=tuple(curve), cost=meter.cost(len(curve))
         )
         emit(JobEnded(id=job.id, outcome=outcome))
 
-    def _train_job(self, job: Job, on_epoch: Callable[[EpochRow], bool]) -> tuple[TrialState, str]:
+    def _train_job(
+        self, job: Job, on_epoch: Callable[[EpochRow], bool], on_size: Callable[[Size], None]
+    ) -> tuple[TrialState, str]:
         from cnn.training.fit import fit
 
         try:
             recipe = validated(Recipe, job.recipe, f"trial {job.id}")
+            if self._limits and (reason := limits.reason(self._size(job, recipe, on_size), self._limits)):
+                return TrialState.INFEASIBLE, reason
             fitted = fit(
                 recipe,
                 self._train,
@@ -78,8 +87,8 @@ class Trainer:
                 on_epoch=on_epoch,
                 backbone=self._backbone(recipe),
             )
-        except StorageError:
-            raise  # no recipe is to blame for a full disk: the search must stop
+        except (StorageError, IntegrityError):
+            raise  # no recipe is to blame for a full disk or damaged weights to start from: the search must stop
         except UserError as error:
             return TrialState.FAILED, str(error)
         except MemoryError:
@@ -88,6 +97,22 @@ class Trainer:
             log.exception("trial %s failed", job.id)
             return TrialState.FAILED, _reason(error)
         return fitted.state, fitted.reason
+
+    def _size(self, job: Job, recipe: Recipe, on_size: Callable[[Size], None]) -> Size:
+        """Of the job's network; one that is measured now is said, and never measured again."""
+        if job.size is not None:
+            return job.size
+        from cnn.models.description import describe
+        from cnn.models.latency import latency_ms
+
+        _, height, width, channels = self._train.images.shape
+        shape = height, width, channels
+        counts = describe(recipe, shape, self._head)
+        size = Size(parameters=counts.parameters, multiply_adds=counts.multiply_adds)
+        if "latency_ms" in self._limits and not limits.over(size, self._limits):
+            size = replace(size, latency_ms=latency_ms(recipe, shape, self._head))
+        on_size(size)
+        return size
 
     def _backbone(self, recipe: Recipe) -> "Weights | None":
         """What the recipe starts from, read once in the life of a worker."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn.durable import storage_errors
-from cnn.errors import StorageError
+from cnn.errors import IntegrityError, StorageError
 from cnn.runtime import configure_process
 from cnn.search.job import Job, JobBlocked, Message, WorkerSetup, encode, job_from
 
@@ -69,7 +69,7 @@ def main(descriptor: int, setup: WorkerSetup) -> None:
         try:
             with _exclusive(job.folder):
                 trainer.run(job, emit, inbox.stopped)
-        except StorageError as error:
+        except (StorageError, IntegrityError) as error:
             said = {name: getattr(error, name) for name in ("subject", "received", "expected", "change")}
             emit(JobBlocked(id=job.id, **said))
 

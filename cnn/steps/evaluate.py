@@ -46,7 +46,7 @@ def evaluate(
     from cnn.reports.run_parts import RunFacts
     from cnn.runtime import configure_process
 
-    prepared = read_prepared(data)
+    prepared = read_prepared(data, params.prepare)
     candidate = read_candidate(trained, prepared)
     configure_process(threads=None)
     model = load_model(trained / "model.keras", candidate["model_sha256"])

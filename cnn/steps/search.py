@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnn.config.environment import Environment
+from cnn.config.objective import ObjectiveParams
 from cnn.config.outputs import SEARCHED
 from cnn.config.params import Params, SearchParams
 from cnn.config.reading import digest, read_recipe
-from cnn.errors import SpaceError
+from cnn.errors import ConfigError, SpaceError
 from cnn.records import Head, Scalar
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from cnn.config.recipe import Recipe
+    from cnn.data.arrays import Split
     from cnn.data.prepared.store import Prepared
     from cnn.search.coordinator import Coordinator
     from cnn.search.engines.searcher import Searcher
@@ -48,30 +50,28 @@ def search(
         SpaceError: The space or the engine cannot work, or no trial brought a model.
         Interrupted: Ctrl-C; the next call goes on.
     """
-    from cnn.data.prepared.store import open_training, read_prepared
-    from cnn.reports.study import write_study_report
-    from cnn.reports.study_facts import Round, StudyFacts
+    from cnn.data.prepared.store import read_prepared
     from cnn.search.budget import Budget
     from cnn.search.coordinator import Coordinator
     from cnn.search.logbook import Logbook, verdict_counts
-    from cnn.search.results import totals, write_results
-    from cnn.search.rounds import read_rounds
+    from cnn.search.results import front_numbers, totals, write_results
     from cnn.search.screen import Screen
     from cnn.search.study import open_study
-    from cnn.steps.weights import kept_start
+    from cnn.search.winner import winner_words
+    from cnn.steps.weights import drop_start, kept_start
     from cnn.tracking.conventions import flat
 
-    prepared = read_prepared(data)
-    training, validation = open_training(prepared)  # a flipped byte is refused here, not by one worker after the other
+    prepared = read_prepared(data, params.prepare)
+    training, validation = _images(prepared, params.search.train_limit)
     base = read_recipe(params.search.recipe)
     space = _space(params.search, base)
     identity = study_digest(params.search, base.model_dump(mode="json"), prepared.data_hash, prepared.head)
     engine = engine_name(params.search)
 
     with open_study(environment.studies, identity, night=environment.night) as study:
-        console.print(f"study {study.name} {'goes on' if study.resumed else 'begins'}: {engine}", highlight=False)
-        base = kept_start(base, study.folder, prepared.image_shape[-1], parts.registry)
         searcher = parts.searcher(space, study.name)
+        console.print(f"study {study.name} {'goes on' if study.resumed else 'begins'}: {engine}", highlight=False)
+        base = kept_start(base, study.folder, prepared.image_shape, parts.registry)
         tags = _tags(params, base, prepared, environment) | {"study": study.name}
         n_clean = min(len(training), params.search.train_limit or len(training), len(validation))
         diagnose = parts.diagnose(prepared.head, n_clean, len(validation)) if parts.diagnose else None
@@ -86,23 +86,22 @@ def search(
             n_clean=n_clean,
             n_val=len(validation),
         )
-        if parts.adviser and not steering:
-            console.print(f"search.remedies is off: {engine} tries only what it proposes itself", highlight=False)
+        _say_what_is_not_used(console, params.search, parts, steering)
         logbook = Logbook(parts.tracker, study.name, tags, draw=parts.draw, scratch=study.folder, diagnose=diagnose)
         logbook.open(flat(params.search.model_dump(mode="json", exclude={"space"})) | _space_params(params.search))
+        epochs = params.search.budget.epochs + base.most_epochs - base.training.epochs
         budget = Budget(
             params.search.budget,
             n_workers=parts.n_workers,
             n_final_runs=params.search.finalists * params.search.finalist_seeds,
+            epochs=epochs,
             elapsed_s=float(study.ledger.read("elapsed_s", "0")),
         )
         with (
             parts.sheets(study, data),
             closing(parts.executor(study, data)) as executor,
             parts.sampler(study.name),
-            Screen(
-                console, study.name, params.search.budget.epochs + base.most_epochs - base.training.epochs
-            ) as screen,
+            Screen(console, study.name, epochs) as screen,
         ):
             coordinator = Coordinator(
                 params.search,
@@ -120,26 +119,69 @@ def search(
                     winner = coordinator.run()
                 except SpaceError:  # no trial brought a model: going on would only say so again
                     study.finish(winner=False)
+                    drop_start(study.folder)
                     raise
         rows = study.ledger.rows()
-        files = write_results(out, winner, coordinator.recipe(winner.row), rows, engine=engine)
-        facts = StudyFacts(
-            name=study.name,
-            source=prepared.source,
-            head=prepared.head,
+        objective = params.search.objective
+        files = write_results(
+            out,
+            winner,
+            coordinator.recipe(winner.row),
+            rows,
             engine=engine,
-            params=params.search,
-            rows=rows,
-            n_train=min(len(training), params.search.train_limit or len(training)),
-            n_val=len(validation),
-            rounds=tuple(Round(first_trial=one.first_trial, changes=one.changes) for one in read_rounds(study.ledger)),
+            objective=objective,
+            because=winner_words(rows, params.search),
         )
-        files.append(write_study_report(out / "study.html", facts))
+        n_train = min(len(training), params.search.train_limit or len(training))
+        n_val = len(validation)
+        files.append(_report(out, study, params.search, base, prepared=prepared, n_train=n_train, n_val=n_val))
         counts = verdict_counts(diagnose, (row.outcome for row in rows if row.outcome and row.id.repeat == 0))
-        logbook.close(winner, totals(rows) | counts, files)
+        logbook.close(winner, totals(rows) | counts, files, pareto=front_numbers(rows, objective))
         parts.tracker.flush(_DELIVERY_S)
         study.finish()  # the very last: until then, a start after a kill goes on with this study
+        drop_start(study.folder)
     return winner
+
+
+def _report(
+    out: Path,
+    study: "Study",
+    params: SearchParams,
+    base: "Recipe",
+    *,
+    prepared: "Prepared",
+    n_train: int,
+    n_val: int,
+) -> Path:
+    from cnn.reports.study import write_study_report
+    from cnn.reports.study_facts import Round, StudyFacts
+    from cnn.search.rounds import read_rounds
+
+    facts = StudyFacts(
+        name=study.name,
+        source=prepared.source,
+        head=prepared.head,
+        engine=engine_name(params),
+        params=params,
+        rows=study.ledger.rows(),
+        n_train=n_train,
+        n_val=n_val,
+        base=base,
+        rounds=tuple(Round(first_trial=one.first_trial, changes=one.changes) for one in read_rounds(study.ledger)),
+    )
+    return write_study_report(out / "study.html", facts)
+
+
+def _say_what_is_not_used(
+    console: "Console", params: SearchParams, parts: "SearchParts", steering: "Steering | None"
+) -> None:
+    said = []
+    if parts.adviser and not steering:
+        said.append(f"search.remedies is off: {engine_name(params)} tries only what it proposes itself")
+    if params.objective.weighs_gap and params.pruner != "none":
+        said.append("search.pruner is not used: with accuracy_and_gap each trial runs all its epochs")
+    for line in said:
+        console.print(line, highlight=False)
 
 
 def _steering(
@@ -169,7 +211,7 @@ def _space(params: SearchParams, base: "Recipe") -> "Space":
 
     space = Space(params.space)
     space.check(base)
-    check_start_is_fixed(space.dimensions)
+    check_start_is_fixed(base, space.dimensions)
     return space
 
 
@@ -188,6 +230,8 @@ def study_digest(params: SearchParams, base: Mapping[str, Any], data_hash: str, 
     """Of what decides which trials a search tries and how they come out; its budget, apart from epochs, does not."""
     free = {"budget", "workers", "executor", "trials_per_worker", "worker_memory_mb", "contact_sheet"}
     free |= {"experiment", "recipe"}
+    if params.objective == ObjectiveParams():  # searches begun before there was a choice go on
+        free.add("objective")
     settings = params.model_dump(mode="json", exclude=free)
     return digest(settings, params.budget.epochs, base, data_hash, head.document())
 
@@ -223,3 +267,18 @@ def _ctrl_c(coordinator: "Coordinator") -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _images(prepared: "Prepared", train_limit: int | None) -> "tuple[Split, Split]":
+    """For training and for validation; a flipped byte is refused here, not by one worker after the other.
+
+    Raises:
+        ConfigError: The limit leaves a class without an image.
+    """
+    from cnn.data.prepared.store import open_training
+
+    n_classes = len(prepared.class_names)
+    if train_limit is not None and train_limit < n_classes:
+        expected, change = f"{n_classes} or more, an image of each class", "raise it, or set it to null"
+        raise ConfigError("search.train_limit", received=train_limit, expected=expected, change=change)
+    return open_training(prepared)

@@ -54,14 +54,16 @@ def train(
     from cnn.durable import exclusive
     from cnn.runtime import configure_process
 
-    prepared = read_prepared(data)
+    prepared = read_prepared(data, params.prepare)
     recipe = read_chosen_recipe(params.train, winner)
     configure_process(threads=None)
+    from cnn.steps.train_screen import say_start
     from cnn.steps.weights import started
     from cnn.training.checkpoint import discard, discard_abandoned
     from cnn.training.saving import write_model
 
-    recipe, backbone = started(recipe, prepared.image_shape[-1], registry)
+    recipe, backbone = started(recipe, prepared.image_shape, registry)
+    say_start(recipe, params.train)
     identity = digest(recipe, params.train.seed, prepared.data_hash, prepared.head.document())
     checkpoints = environment.home / "training" / identity
     run = _run(recipe, params, environment, prepared, identity)
@@ -147,17 +149,18 @@ def _fit_logged(
     backbone: "Weights | None",
 ) -> "Fitted":
     """Train while the tracker and the screen hear of each epoch; whatever ends it, the run does not stay open."""
-    import rich
-
     from cnn.data.prepared.store import open_training
     from cnn.evaluation.contact_sheet import drawn_here
     from cnn.records import EpochRow
+    from cnn.steps.train_screen import EpochScreen
     from cnn.tracking.tracker import RunState
     from cnn.training.fit import fit
 
+    screen = EpochScreen(recipe)
+
     def on_epoch(row: EpochRow) -> bool:
         tracker.log_epoch(run.key, row)
-        rich.print(_line(row, recipe.most_epochs))
+        screen.show(row)
         return False
 
     training, validation = open_training(prepared)
@@ -175,14 +178,6 @@ def _fit_logged(
         tracker.end(run.key, RunState.FAILED if isinstance(error, Exception) else RunState.KILLED)
         raise
     return fitted
-
-
-def _line(row: Any, epochs: int) -> str:
-    score = "" if row.val_score == row.val_accuracy else f"score {row.val_score:.4f}, "
-    return (
-        f"epoch {row.epoch + 1}/{epochs}: {score}validation accuracy {row.val_accuracy:.4f}, "
-        f"gap {row.gap_accuracy:+.4f}, {row.seconds:.1f} s"
-    )
 
 
 def _check_trained(fitted: "Fitted") -> None:

@@ -10,6 +10,7 @@ RUN_STATES = {
     TrialState.COMPLETED: RunState.FINISHED,
     TrialState.PRUNED: RunState.FINISHED,
     TrialState.FAILED: RunState.FAILED,
+    TrialState.INFEASIBLE: RunState.FINISHED,
 }
 
 

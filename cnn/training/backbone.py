@@ -43,7 +43,7 @@ def digest_of(weights: Weights) -> str:
 
 
 def keep_backbone(folder: Path, backbone: Backbone) -> None:
-    """Write `backbone.npz` and, last, `transfer.json`, which vouches for it.
+    """Write `trials/backbone.npz` and, last, `transfer.json`, which vouches for it.
 
     Raises:
         StorageError: They cannot be written.
@@ -79,8 +79,14 @@ def kept_weights(folder: Path) -> Weights:
         return {name: archive[name] for name in archive.files}
 
 
+def drop_weights(folder: Path) -> None:
+    """Remove the weights kept in a folder; what they were stays written down there."""
+    _file(folder).unlink(missing_ok=True)
+
+
 def _file(folder: Path) -> Path:
-    return folder / "backbone.npz"
+    """Among the checkpoints, with which a study that nobody goes on with loses it."""
+    return folder / "trials" / "backbone.npz"
 
 
 def _record(folder: Path) -> Path:

@@ -1,7 +1,7 @@
 """Starting from another model: its weights into a new network, and which of them move when.
 
 A source is the published network of `keras.applications`, or a model like those that `build_model` makes. Only the
-classifier is new: all else must agree by name and shape, or nothing is taken.
+classifier is new: all else must agree by name, shape and function, or nothing is taken.
 
 References:
     Yosinski, Clune, Bengio and Lipson, "How transferable are features in deep neural networks?", NIPS 2014.
@@ -10,6 +10,7 @@ References:
 """
 
 from collections.abc import Mapping
+from itertools import takewhile
 
 import keras
 import numpy as np
@@ -20,6 +21,9 @@ from cnn.errors import ConfigError
 from cnn.models.heads import CLASSIFIERS
 from cnn.models.stages import stages
 from cnn.training.backbone import Weights
+
+_COMPUTES = ("activation", "dilation_rate", "epsilon", "offset", "padding", "pool_size", "scale", "strides")
+"""What a layer does beside its weights."""
 
 _MEND = "give the recipe the source's model section, and images of its shape, or name another source"
 
@@ -42,16 +46,27 @@ def start_from(model: keras.Model, weights: Weights | None, transfer: TransferRe
             "a recipe that starts from nothing, all that is done here",
         )
         raise ConfigError("transfer", received=received, expected=expected, change="set transfer: null in the recipe")
-    variables = _variables(model)
-    if transfer.from_ == IMAGENET:  # published without what is between its feature maps and its classifier
-        published = stages(model)
-        variables = {name: variable for name, variable in variables.items() if _layer(name) in published}
-    _check_match(variables, weights)
-    frozen = _frozen(model, {_layer(name) for name in weights}, transfer)
+    variables, frozen = _fitting(model, weights, transfer)
     for name, variable in variables.items():
         variable.assign(weights[name])
     for layer in model.layers:
         layer.trainable = layer.name not in frozen
+
+
+def check_start(model: keras.Model, weights: Weights, transfer: TransferRecipe, source: keras.Model | None) -> None:
+    """Whether a recipe's network can start from a source, before any trial tries.
+
+    Args:
+        model: Of the recipe, with any classifier.
+        source: Where the weights come from, if it is a model whose layers may compute something else with them: the
+            weights of a network with `relu` are worth nothing in one with `tanh`.
+
+    Raises:
+        ConfigError: As `start_from`, or a layer has another function in the source.
+    """
+    _fitting(model, weights, transfer)
+    if source is not None:
+        _check_same(_functions(model), _functions(source))
 
 
 def fine_tune(model: keras.Model) -> None:
@@ -60,13 +75,41 @@ def fine_tune(model: keras.Model) -> None:
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
 
 
-def _check_match(ours: Mapping[str, keras.Variable], theirs: Weights) -> None:
+def _fitting(
+    model: keras.Model, weights: Weights, transfer: TransferRecipe
+) -> tuple[dict[str, keras.Variable], set[str]]:
+    """The variables that the weights are for, and the layers of the first phase that stay as they come."""
+    variables = _variables(model)
+    if transfer.from_ == IMAGENET:  # published without what is between its feature maps and its classifier
+        published = stages(model)
+        variables = {name: variable for name, variable in variables.items() if _layer(name) in published}
+    _check_same(_shapes(variables), _shapes(weights))
+    return variables, _frozen(model, {_layer(name) for name in weights}, transfer)
+
+
+def _check_same(ours: Mapping[str, str], theirs: Mapping[str, str]) -> None:
     for name in [*ours, *theirs]:
-        layer, _, variable = name.partition("/")
-        wanted, given = (f"{variable} {tuple(of[name].shape)}" if name in of else "none" for of in (ours, theirs))
+        wanted, given = (of.get(name, "none") for of in (ours, theirs))
         if wanted != given:
-            received, expected = f"layer {layer}: {given} in the source", f"{wanted}, as in the recipe's network"
+            received = f"layer {_layer(name)}: {given} in the source"
+            expected = f"{wanted}, as in the recipe's network"
             raise ConfigError("transfer.from", received=received, expected=expected, change=_MEND)
+
+
+def _shapes(weights: Mapping[str, keras.Variable] | Weights) -> dict[str, str]:
+    return {name: f"{name.partition('/')[2]} {tuple(weight.shape)}" for name, weight in weights.items()}
+
+
+def _functions(model: keras.Model) -> dict[str, str]:
+    """What the layers below the classifier compute, but for dropout, which is another recipe's own matter."""
+    below = takewhile(lambda layer: layer.name not in CLASSIFIERS, model.layers)
+    without = keras.layers.Dropout | keras.layers.InputLayer
+    return {layer.name: _function(layer) for layer in below if not isinstance(layer, without)}
+
+
+def _function(layer: keras.Layer) -> str:
+    config = layer.get_config()
+    return ", ".join([type(layer).__name__, *(f"{key} {config[key]}" for key in _COMPUTES if key in config)])
 
 
 def _frozen(model: keras.Model, taken: set[str], transfer: TransferRecipe) -> set[str]:

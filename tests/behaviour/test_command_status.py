@@ -79,6 +79,19 @@ def test_an_open_night_says_whether_it_runs_and_how_far_it_is(environment, tmp_p
     assert "interrupted; done so far: prepare, search; make run goes on" in screen(environment)
 
 
+def test_a_night_that_failed_says_where_and_why(environment, tmp_path):
+    nights = Nights(environment.home / "nights")
+    seconds = {"reconcile": 1.0, "prepare": 3.0}
+    night = nights.write(nights.open(tmp_path, "d"), seconds=seconds, part="prepare", reason="pictures: received none")
+    text = screen(environment)
+    # The part that failed took its time and is not done.
+    assert "done so far: reconcile; make run goes on" in text
+    assert "stopped in" in text and "prepare: pictures: received none" in text
+    with nights.alive(night.name):
+        # Tried again, it has not stopped.
+        assert "stopped in" not in screen(environment)
+
+
 def test_a_search_under_way_shows_its_trials_and_the_best(environment):
     with open_study(environment.studies, "d" * 64) as study:
         for number in range(3):

@@ -28,6 +28,13 @@ def run(tmp_path):
     return command
 
 
+@pytest.fixture
+def prepared(run):
+    """The same, with the digits prepared."""
+    assert run("prepare", "--set", "prepare.source=digits").returncode == 0
+    return run
+
+
 def one_line(answer, *parts):
     """The form that every mistake has."""
     assert answer.returncode == 2, answer.stderr
@@ -46,6 +53,7 @@ MISTAKES = [
     (["train", "--set", "train.epochs=0"], ["train.epochs"]),
     (["evaluate", "--set", "evaluate.confidence=95"], ["evaluate.confidence"]),
     (["nightly", "--set", "promote.alpha=2"], ["promote.alpha"]),
+    (["nightly", "--set", "search.recipe=nope"], ["nope", "no such recipe"]),
 ]
 
 
@@ -93,10 +101,17 @@ def test_a_machine_setting_that_is_none(run):
     one_line(run("status", CNN_HOEM="/somewhere"), "CNN_HOEM", "CNN_HOME")
 
 
-def test_a_home_where_a_file_lies(run):
+@pytest.mark.parametrize("step", ["status", "prepare", "search"])
+def test_a_home_where_a_file_lies(run, step):
     path = run.folder / "file"
     path.write_text("not a folder")
-    one_line(run("search", CNN_HOME=str(path)), str(path))
+    one_line(run(step, CNN_HOME=str(path)), str(path))
+
+
+@pytest.mark.parametrize("step", ["search", "train", "evaluate"])
+def test_a_step_on_images_that_other_settings_made(prepared, step):
+    # Before anything is trained or measured: the images of one set and the settings of another.
+    one_line(prepared(step, "--set", "prepare.source=mnist"), "received digits", "expected mnist", "run cnn prepare")
 
 
 def test_a_recipe_that_is_none(run):

@@ -12,11 +12,15 @@ from statistics import mean
 import pytest
 from making import epoch_row
 
+from cnn.config.objective import ObjectiveParams
 from cnn.config.space import Choice, Float, Int
-from cnn.records import Curve, Outcome, Proposal, TrialState, Values
+from cnn.errors import SpaceError
+from cnn.records import Outcome, Proposal, Size, TrialState, Values
+from cnn.search import limits
 from cnn.search.engines.random import RandomSearcher
 from cnn.search.engines.searcher import Pause, Searcher, StoredTrial
 from cnn.search.focus import Focus, adjuster, is_whole
+from cnn.search.pareto import overfitting
 from cnn.search.space import Space
 
 EPOCHS = 3
@@ -41,6 +45,11 @@ MIXED = Space(
 )
 
 
+SCORE = ObjectiveParams()
+BOTH = ObjectiveParams(of="accuracy_and_gap")
+UNDER = ObjectiveParams(of="accuracy_under", parameters=24_000)
+
+
 @dataclass(frozen=True)
 class Engine:
     """One row of the table the whole suite walks."""
@@ -49,6 +58,7 @@ class Engine:
     sampler: str = ""
     pruner: str = "none"
     space: Space = MIXED
+    objective: ObjectiveParams = SCORE
 
     def make(self, folder: Path, *, seed: int = 1, study: str = "night", space: Space | None = None) -> Searcher:
         space = space or self.space
@@ -68,10 +78,13 @@ class Engine:
             pruner=self.pruner,
             storage_url=f"sqlite:///{folder / 'optuna.db'}",
             study_name=study,
+            objective=self.objective,
         )
 
     def __str__(self) -> str:
-        return "-".join(word for word in (self.engine, self.sampler, self.pruner) if word and word != "none")
+        objective = "" if self.objective.of == "accuracy" else self.objective.of
+        words = (self.engine, self.sampler, self.pruner, objective)
+        return "-".join(word for word in words if word and word != "none")
 
 
 WITHOUT_PRUNER = [
@@ -81,6 +94,10 @@ WITHOUT_PRUNER = [
     Engine("optuna", "cmaes", space=NUMBERS),
     Engine("optuna", "qmc", space=FLAT),
     Engine("optuna", "gp", space=NUMBERS),
+    Engine("optuna", "tpe", objective=BOTH),
+    Engine("optuna", "nsgaii", objective=BOTH),
+    Engine("optuna", "tpe", objective=UNDER),
+    Engine("optuna", "nsgaii", objective=UNDER),
     Engine("keras_tuner", "random"),
     Engine("keras_tuner", "bayesian", space=SMALL),
     Engine("keras_tuner", "hyperband"),
@@ -118,8 +135,15 @@ def score(values: Values, epoch: int) -> float:
     return quality(values) * (1 - math.exp(-(epoch + 1)))
 
 
-def curve(proposal: Proposal) -> Curve:
-    return tuple(epoch_row(epoch, score(proposal.values, epoch)) for epoch in range(proposal.epochs))
+def epoch_of(values: Values, epoch: int):
+    """The better and the less regularized, the larger the gap: no values are best in both respects."""
+    accuracy = score(values, epoch)
+    return epoch_row(epoch, accuracy, clean_train_accuracy=accuracy + accuracy * (0.5 - values["dropout"]))
+
+
+def size_of(values: Values) -> Size:
+    """A thousand parameters a filter: a third of the numbers of filters is within the limit."""
+    return Size(parameters=1000 * values["filters"], multiply_adds=1)
 
 
 @dataclass
@@ -131,6 +155,7 @@ class Night:
     failing: Callable[[int], bool] = lambda number: False
     focus: Focus = field(default_factory=dict)  # of `space`: most trials are moved into it
     space: Space = MIXED
+    objective: ObjectiveParams = SCORE
     entered: Callable[[int], bool] = lambda number: (
         False
     )  # trials that have the first one's values, whatever is proposed
@@ -183,15 +208,19 @@ class Night:
         if self.failing(number):
             self.end(number, TrialState.FAILED)
             return
+        if self.objective.limits and limits.over(size_of(trial.proposal.values), self.objective.limits):
+            self.end(number, TrialState.INFEASIBLE)
+            return
         accuracy = score(trial.proposal.values, epoch)
         prune = self._engine(lambda: self.searcher.report(number, epoch, accuracy))
-        self.trials[number] = trial = replace(trial, curve=(*trial.curve, epoch_row(epoch, accuracy)))
+        self.trials[number] = trial = replace(trial, curve=(*trial.curve, epoch_of(trial.proposal.values, epoch)))
         if prune or len(trial.curve) == trial.proposal.epochs:
             self.end(number, TrialState.PRUNED if prune else TrialState.COMPLETED)
 
     def end(self, number: int, state: TrialState) -> None:
         trial = self.trials[number]
-        outcome = Outcome(number=number, state=state, reason="scripted", curve=trial.curve)
+        size = size_of(trial.proposal.values) if self.objective.limits else None
+        outcome = Outcome(number=number, state=state, reason="scripted", curve=trial.curve, size=size)
         self._engine(lambda: self.searcher.tell(outcome))
         self.state = self.searcher.state()
         self.trials[number] = replace(trial, outcome=outcome)
@@ -215,13 +244,18 @@ class Night:
         return max(trial.outcome.score or 0.0 for trial in self.trials)
 
 
+def night_of(engine: Engine, folder: Path, *, seed: int = 1, study: str = "night", **changes) -> Night:
+    """A night of an engine after its own objective."""
+    return Night(lambda: engine.make(folder, seed=seed, study=study), objective=engine.objective, **changes)
+
+
 def plain(value: object) -> bool:
     return type(value) in (str, int, float, bool)
 
 
 @every_engine
 def test_proposals_lie_in_the_space(engine, tmp_path):
-    night = Night(lambda: engine.make(tmp_path), workers=2).run(14)
+    night = night_of(engine, tmp_path, workers=2).run(14)
     for number, proposal in enumerate(night.proposals):
         # A proposal bears the number it was asked for.
         assert proposal.number == number
@@ -236,7 +270,7 @@ def test_proposals_lie_in_the_space(engine, tmp_path):
 
 @every_engine
 def test_goes_on_after_failed_trials(engine, tmp_path):
-    night = Night(lambda: engine.make(tmp_path), workers=2, failing=lambda number: number < 8).run(14)
+    night = night_of(engine, tmp_path, workers=2, failing=lambda number: number < 8).run(14)
     # Eight failures in a row are no reason to stop.
     assert len(night.proposals) == 14
     assert night.states[:8] == [TrialState.FAILED] * 8
@@ -260,9 +294,9 @@ def test_a_score_that_is_no_number_is_a_failure_to_learn_from(engine, tmp_path):
 
 @every_engine
 def test_same_seed_same_sequence(engine, tmp_path):
-    first = Night(lambda: engine.make(tmp_path / "a"), workers=2).run(14)
+    first = night_of(engine, tmp_path / "a", workers=2).run(14)
     # Neither another storage nor another name of the study changes what is proposed or pruned.
-    second = Night(lambda: engine.make(tmp_path / "b", study="another"), workers=2).run(14)
+    second = night_of(engine, tmp_path / "b", study="another", workers=2).run(14)
     assert second.proposals == first.proposals
     assert second.states == first.states
 
@@ -271,8 +305,8 @@ def test_same_seed_same_sequence(engine, tmp_path):
 def test_another_seed_another_sequence(engine, tmp_path):
     if engine.sampler == "grid":
         pytest.skip("a grid has one order")
-    first = Night(lambda: engine.make(tmp_path / "a", seed=1)).run(6)
-    second = Night(lambda: engine.make(tmp_path / "b", seed=2)).run(6)
+    first = night_of(engine, tmp_path / "a", seed=1).run(6)
+    second = night_of(engine, tmp_path / "b", seed=2).run(6)
     # The seed decides.
     assert [p.values for p in second.proposals] != [p.values for p in first.proposals]
 
@@ -280,10 +314,10 @@ def test_another_seed_another_sequence(engine, tmp_path):
 @pytest.mark.slow
 @without_pruner
 def test_a_kill_at_any_point_changes_nothing(engine, tmp_path):
-    n_trials = {"cmaes": 16, "bayesian": 10}.get(engine.sampler, 13)
+    n_trials = {"cmaes": 16, "bayesian": 10, "nsgaii": 30}.get(engine.sampler, 13)
     failing = {3, 7}.__contains__
-    whole = Night(lambda: engine.make(tmp_path / "whole"), workers=2, failing=failing).run(n_trials)
-    torn = Night(lambda: engine.make(tmp_path / "torn"), workers=2, failing=failing, lossy=True).run(n_trials)
+    whole = night_of(engine, tmp_path / "whole", workers=2, failing=failing).run(n_trials)
+    torn = night_of(engine, tmp_path / "torn", workers=2, failing=failing, lossy=True).run(n_trials)
     # With the engine lost at every ask, report and tell, the search is the one that was never disturbed.
     assert torn.proposals == whole.proposals
     assert torn.states == whole.states
@@ -293,8 +327,8 @@ def test_a_kill_at_any_point_changes_nothing(engine, tmp_path):
 @with_pruner
 def test_a_kill_at_any_point_prunes_the_same(engine, tmp_path):
     # One worker: with several, the order of reports between two trials is not in the ledger.
-    whole = Night(lambda: engine.make(tmp_path / "whole")).run(15)
-    torn = Night(lambda: engine.make(tmp_path / "torn"), lossy=True).run(15)
+    whole = night_of(engine, tmp_path / "whole").run(15)
+    torn = night_of(engine, tmp_path / "torn", lossy=True).run(15)
     assert torn.proposals == whole.proposals
     assert torn.states == whole.states
     # The script does prune, or this test would show nothing.
@@ -303,7 +337,7 @@ def test_a_kill_at_any_point_prunes_the_same(engine, tmp_path):
 
 @every_engine
 def test_trials_under_way_are_not_asked_for_again(engine, tmp_path):
-    night = Night(lambda: engine.make(tmp_path)).run(5)
+    night = night_of(engine, tmp_path).run(5)
     under_way = []
     night.ask(under_way)
     night.restart()
@@ -316,7 +350,7 @@ def test_trials_under_way_are_not_asked_for_again(engine, tmp_path):
 
 @every_engine
 def test_repeating_a_report_is_harmless(engine, tmp_path):
-    night = Night(lambda: engine.make(tmp_path)).run(6)
+    night = night_of(engine, tmp_path).run(6)
     proposal = night.searcher.ask(6)
     for epoch in range(proposal.epochs):
         first = night.searcher.report(6, epoch, score(proposal.values, epoch))
@@ -326,13 +360,13 @@ def test_repeating_a_report_is_harmless(engine, tmp_path):
 
 @without_pruner
 def test_without_a_pruner_nothing_is_pruned(engine, tmp_path):
-    night = Night(lambda: engine.make(tmp_path), workers=2).run(8)
+    night = night_of(engine, tmp_path, workers=2).run(8)
     assert TrialState.PRUNED not in night.states
 
 
 @with_pruner
 def test_a_pruner_spares_the_last_epoch_and_the_best(engine, tmp_path):
-    night = Night(lambda: engine.make(tmp_path)).run(30)
+    night = night_of(engine, tmp_path).run(30)
     pruned = [trial for trial in night.trials if trial.outcome.state is TrialState.PRUNED]
     # A trial is only pruned while there is something to save, ...
     assert pruned
@@ -357,6 +391,68 @@ def mean_best(engine: Engine, folder: Path) -> float:
     return mean(Night(partial(engine.make, folder / str(seed), seed=seed)).run(n_trials).best for seed in range(4))
 
 
+# ---- other objectives than the score alone
+
+
+def test_hears_of_a_network_over_the_limit_by_how_much(tmp_path):
+    engine = Engine("optuna", "tpe", objective=UNDER)
+    night = night_of(engine, tmp_path).run(14)
+    over = {trial.proposal.number for trial in night.trials if trial.outcome.state is TrialState.INFEASIBLE}
+    stored = optuna_trials(night.searcher)
+    # Optuna's own reading of a trial says which are within the limit: those, and no others, that were trained.
+    assert {trial.number for trial in stored if trial.constraints["parameters"] > 0} == over
+    assert {trial.number for trial in stored} - over
+    # By how much is a part of the limit: 64 filters are 64,000 parameters, of at most 24,000.
+    excess = {trial.params["filters"]: trial.constraints["parameters"] for trial in stored}
+    assert all(part == pytest.approx(filters / 24 - 1) for filters, part in excess.items())
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsgaii"])
+def test_learns_to_stay_within_the_limit(sampler, tmp_path):
+    night = night_of(Engine("optuna", sampler, space=NUMBERS, objective=UNDER), tmp_path).run(60)
+    late = night.states[24:]
+    # Chance would keep to two of seven numbers of filters; two thirds of the later proposals do.
+    assert late.count(TrialState.INFEASIBLE) < len(late) / 2
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsgaii"])
+def test_is_told_of_score_and_gap(sampler, tmp_path):
+    night = night_of(Engine("optuna", sampler, "hyperband", objective=BOTH), tmp_path).run(14)
+    told = {trial.number: trial.values for trial in optuna_trials(night.searcher)}
+    # Optuna has both figures of each trial, the gap from 0 up, although a pruner was asked for, which has only one.
+    assert told == {
+        trial.proposal.number: [trial.outcome.score, overfitting(trial.outcome.curve)] for trial in night.trials
+    }
+    assert night.states == [TrialState.COMPLETED] * 14
+
+
+def optuna_trials(searcher):
+    return searcher._study.get_trials(deepcopy=False)
+
+
+def test_the_dashboard_sees_both_directions_and_the_limits(tmp_path):
+    for objective, study in ((BOTH, "both"), (UNDER, "under")):
+        night_of(Engine("optuna", "tpe", objective=objective), tmp_path, study=study).run(8)
+    optuna = pytest.importorskip("optuna")
+    both, under = (
+        optuna.load_study(study_name=name, storage=f"sqlite:///{tmp_path / 'optuna.db'}") for name in ("both", "under")
+    )
+    # Score up and gap down, and a front to look at.
+    assert [direction.name for direction in both.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert both.best_trials
+    # What was not trained is shown without a score, with the limit that it broke.
+    states = {trial.state.name for trial in under.trials if trial.constraints["parameters"] > 0}
+    assert states == {"PRUNED"}
+    assert all(trial.values is None for trial in under.trials if trial.constraints["parameters"] > 0)
+
+
+def test_a_study_of_another_objective_is_not_gone_on_with(tmp_path):
+    Engine("optuna", "tpe").make(tmp_path)
+    # Two values do not fit into a study of one.
+    with pytest.raises(SpaceError, match="another objective"):
+        Engine("optuna", "tpe", objective=BOTH).make(tmp_path)
+
+
 # ---- trials with other values than were proposed
 
 STEERABLE = [engine for engine in WITHOUT_PRUNER if engine.sampler not in ("grid", "hyperband")]
@@ -368,9 +464,8 @@ def steered(engine: Engine, folder: Path, **changes) -> Night:
     focus: dict = {"dropout": Float(type="float", low=0.3, high=0.4)}
     if "name" in engine.space.dimensions:
         focus["name"] = Choice(type="choice", values=("sgd",))
-    return Night(
-        lambda: engine.make(folder), space=engine.space, focus=focus, entered={4, 9}.__contains__, workers=2, **changes
-    )
+    entered = {4, 9}.__contains__
+    return night_of(engine, folder, space=engine.space, focus=focus, entered=entered, workers=2, **changes)
 
 
 @steerable

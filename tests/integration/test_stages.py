@@ -14,6 +14,7 @@ import pytest
 from making import LONG_STAGE
 
 from cnn.errors import ConfigError
+from cnn.runtime import is_alive
 from flows import stages
 
 pytestmark = pytest.mark.slow
@@ -24,7 +25,7 @@ stages:
   long:
     cmd: {sys.executable} long.py
   mistaken:
-    cmd: {sys.executable} -c "import sys; print('cnn', 'wrong', file=sys.stderr); sys.exit(2)"
+    cmd: {sys.executable} -c "import sys; print('cnn', 'wrong', sep=chr(58) + ' ', file=sys.stderr); sys.exit(2)"
   prepare:
     cmd: echo read >> read.log && echo data > data.txt
     outs:
@@ -64,7 +65,7 @@ def test_ctrl_c_ends_the_stage_before_the_night(checkout, send, shell):
     descendants = psutil.Process(night.pid).children(recursive=True)
     send(night.pid, signal.SIGINT)
     said = night.communicate(timeout=90)[1]
-    left = [process for process in descendants if process.is_running() and process.status() != "zombie"]
+    left = list(filter(is_alive, descendants))
     for process in left:
         process.kill()
     # It was told, not killed: it came to its own good end, as a search that keeps what it found.
@@ -120,9 +121,11 @@ def test_a_stages_exit_code_is_the_nights(checkout, capfd):
     with pytest.raises(stages.StageError) as caught:
         stages.run_stage("mistaken")
     # The stage has said what is wrong, and DVC adds nothing to it.
-    assert capfd.readouterr().err == "cnn wrong\n"
+    assert capfd.readouterr().err == "cnn: wrong\n"
     # A user's mistake stays one: exit code 2, and trying again is no help.
     assert caught.value.code == 2
+    # The night's record keeps what it has said.
+    assert caught.value.reason == "wrong"
 
 
 def test_a_night_is_saved_where_git_knows_nobody(tmp_path, monkeypatch):

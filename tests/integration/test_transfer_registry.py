@@ -78,6 +78,8 @@ def test_search_and_train_start_from_a_version_of_the_registry(project, register
     # Both phases of each trial, in a worker process: two epochs of the search, and one of fine-tuning on top.
     assert [len(row.outcome.curve) for row in project.ledger()] == [3, 3]
     transfer = read_sealed(project.folder / "outputs/search/winner.yaml")["recipe"]["transfer"]
+    # A study that is over keeps what it started from by name, not by weight.
+    assert (project.study_folder / "transfer.json").exists() and not list(project.study_folder.rglob("*.npz"))
     # What won names its source for good, and the runs and trials say where they came from.
     assert (transfer["from"], transfer["sha256"]) == (f"models:/{NAME}/1", registered)
     for key in (project.study, f"{project.study}/0", f"{project.study}/1"):

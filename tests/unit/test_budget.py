@@ -67,3 +67,20 @@ def test_a_spent_budget_stops_what_is_under_way():
     assert budget(minutes=1, elapsed_s=60).spent([])
     assert budget(cpu_minutes=1).spent([cost(cpu_s=60)])
     assert not budget(minutes=1, cpu_minutes=1, elapsed_s=59).spent([cost(cpu_s=59)])
+
+
+def test_the_time_kept_back_for_the_finalists_is_no_part_of_the_rounds():
+    # 60 minutes, 4 a trial, two workers; nine finalists take five turns and a quarter more: 25 minutes.
+    for minute in range(60):
+        running = budget(n_final_runs=9, elapsed_s=minute * 60, minutes=60, epochs=1)
+        if not running.admits(minute // 2, [cost(240, 240, epochs=1)]):
+            break
+    # No trial is asked for after this minute; the last of three rounds began before it.
+    assert 2 / 3 <= running.progress(minute // 2, [cost(240, 240, epochs=1)]) < 1
+
+
+def test_a_run_of_two_phases_is_expected_to_take_both():
+    limits = BudgetParams(minutes=5, epochs=4)
+    both = Budget(limits, n_workers=1, n_final_runs=1, epochs=24, elapsed_s=100)
+    # 200 s are left, and a run of 4 and 20 epochs takes 240 s.
+    assert not both.admits_final([cost(240, 240, epochs=24)])

@@ -1,5 +1,6 @@
 """Settings: each mistake is one line that names its place."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -46,15 +47,27 @@ MISTAKES = {
     "search.space.x=3": ["search.space.x: received 3; expected a mapping"],
     "search.budget=3": ["search.budget: received 3; expected a mapping"],
     "search.engine=hyperopt": ["search.engine", "hyperopt", "'optuna', 'keras_tuner' or 'random'"],
+    "search.objective=accuracy_under": ["a limit beside accuracy_under: set parameters, multiply_adds or latency_ms"],
+    "search.objective.parameters=5": ["search.objective: ", "parameters null with accuracy"],
+    "search.objective=precision": ["search.objective", "'accuracy', 'accuracy_and_gap' or 'accuracy_under'"],
+    "search.objective={of: accuracy_under, params: 5}": ["search.objective.params", "unknown key", "parameters"],
+    "search.objective.latency_ms=0": ["search.objective.latency_ms", "greater than 0"],
     "search.space={}": ["search.space", "at least 1"],
-    "search.space.model.filters.low=99": ["search.space.model.filters", "no values"],
+    "search.space.model.filters.low=99": ["search.space.model.filters", "expected low at most high, not 99 and 32;"],
+    "search.space.model.dropout.low=0.3": ["expected low below high, not 0.3 and 0.3;"],
+    "search.space.optimizer.learning_rate.low=0": ["expected low above 0 in a log range, not 0.0;"],
+    "search.space.model.filters.step=3": ["expected high - low to be a multiple of step 3, not 16;"],
+    "search.space.augment.shift.values=[0.1, 0.1]": ["expected values that all differ, not [0.1, 0.1];"],
+    "search.budget={}": ["expected trials, minutes or cpu_minutes: without one of them the search never ends;"],
     "search.space.model.batch_norm.values=[]": ["search.space.model.batch_norm.values", "at least 1"],
     "search.seed.x=1": ["search.seed.x", "unknown key"],
     "evaluate.confidence=95": ["evaluate.confidence", "95", "less than 1"],
     "prepare.source=npz": ["prepare", "prepare.path"],
     "no_equals_sign": ["no_equals_sign", "KEY=VALUE"],
     "search.seed=[1": ["search.seed", "YAML"],
-    "register.name=a/b": ["register.name", "a/b"],
+    "register.name=a/b": ["register.name: received 'a/b'; expected a name without / : . % and quotes; edit"],
+    "register.name=": ["register.name: received None; expected a text"],
+    "register.name=''": ["register.name: received ''; expected a name without"],
 }
 
 
@@ -69,6 +82,20 @@ def test_a_mistake_is_one_line_that_names_its_place(word):
         assert part in line
 
 
+def test_an_objective_can_be_a_word_or_a_section():
+    word, key, section = (
+        read_params(PARAMS, [words]).search.objective
+        for words in (
+            "search.objective=accuracy_and_gap",
+            "search.objective.of=accuracy_and_gap",
+            "search.objective={of: accuracy_under, parameters: 500000, latency_ms: 2.5}",
+        )
+    )
+    # A word alone means the section with that word; its limits are there by name.
+    assert word == key
+    assert section.limits == {"parameters": 500_000, "latency_ms": 2.5}
+
+
 def test_a_search_without_an_end_is_refused():
     words = ["search.budget.trials=null", "search.budget.minutes=null", "search.budget.cpu_minutes=null"]
     with pytest.raises(ConfigError, match="never ends"):
@@ -81,6 +108,36 @@ def test_a_missing_file_and_torn_yaml_are_one_line(tmp_path):
     (tmp_path / "params.yaml").write_text("search: [1, 2")
     with pytest.raises(ConfigError, match="no YAML"):
         read_params(tmp_path / "params.yaml")
+
+
+def test_an_empty_file_and_one_that_is_a_list_are_one_line(tmp_path):
+    file = tmp_path / "params.yaml"
+    for text, received in (("", "nothing"), ("# all commented out\n", "nothing"), ("- a\n", "['a']")):
+        file.write_text(text)
+        # What lies there, not what Python calls it.
+        with pytest.raises(ConfigError, match=f"received {re.escape(received)}; expected a mapping of keys to values"):
+            read_params(file)
+
+
+def test_a_misspelt_section_is_named(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text(PARAMS.read_text().replace("\nprepare:", "\npreparee:"))
+    # Not the section that is missing: the word that was meant for it.
+    with pytest.raises(ConfigError, match=r"preparee: received an unknown key; .*did you mean prepare\?"):
+        read_params(file)
+    file.write_text(PARAMS.read_text().replace("\nprepare:", "\nsomething:"))
+    # A word that looks like nothing is not taken for it.
+    with pytest.raises(ConfigError, match="prepare: received nothing"):
+        read_params(file)
+
+
+def test_a_home_that_is_a_file_is_named(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    # Whatever it would have been used for, also where only a folder above it is one.
+    for home in (tmp_path / "file", tmp_path / "file" / "home"):
+        monkeypatch.setenv("CNN_HOME", str(home))
+        with pytest.raises(ConfigError, match=f"CNN_HOME: received {tmp_path}/file, a file; expected a folder"):
+            read_environment()
 
 
 def test_a_recipe_is_a_preset_or_a_file(tmp_path):

@@ -1,6 +1,7 @@
 """What remedies have been measured to do: kept a data set, and believed with caution."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -105,8 +106,19 @@ def test_the_effect_of_a_pair_is_measured_at_the_best_epochs():
     assert (score, gap) == (0.125, -0.0625)
 
 
-def test_a_run_that_brought_no_model_has_lost_its_whole_score():
-    assert effect(ended(state=TrialState.FAILED), ended(0.5, 0.625)) == (-0.625, 0.0)
+def test_a_run_that_diverged_has_lost_its_score_but_outweighs_nothing():
+    exploded = replace(ended(state=TrialState.FAILED), reason="NaN loss at epoch 1")
+    assert effect(exploded, ended(0.0625)) == (-0.0625, 0.0)
+    assert effect(exploded, ended(0.5, 0.625)) == (-0.1, 0.0)
+    lost = measured(effect(exploded, ended(0.5, 0.625))[0], trial=1)
+    gained = [measured(0.02, trial=n) for n in range(2, 22)]
+    # Twenty pairs in which it gained two points each are more than one accident.
+    assert belief(Verdict.OVERFITTING, lost.remedy, [lost, *gained]).mean > 0
+
+
+def test_a_run_that_the_machine_killed_says_nothing():
+    killed = replace(ended(state=TrialState.FAILED), reason="worker 0 was killed by signal 9, 2 times")
+    assert effect(killed, ended(0.5, 0.625)) is None
 
 
 def test_what_was_cut_off_or_is_no_number_says_nothing():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cnn.errors import ConfigError
+from cnn.errors import ConfigError, SpaceError
 from cnn.nights import Nights
 from cnn.search.study import open_study
 from cnn.steps.promote import Verdict
@@ -101,6 +101,48 @@ def test_a_night_with_an_unknown_remote_does_not_begin(checkout, nights, monkeyp
     # There is no record to go on with, and the settings are as they were.
     assert nights.all() == []
     assert (checkout / "params.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "search.recipe=nope",
+        "train.recipe=nope",
+        "search.space={model.filterz: {type: int, low: 1, high: 2}}",
+        "search.space={model.depth: {type: int, low: 11, high: 13}}",
+    ],
+)
+def test_a_refused_setting_is_not_written(checkout, nights, monkeypatch, word):
+    monkeypatch.setattr(nightly, "_run", lambda night, environment, console: 1)
+    before = (checkout / "params.yaml").read_text()
+    with pytest.raises((ConfigError, SpaceError)):
+        nightly.run_night([word])
+    # Nor has a night begun that only the next settings could close.
+    assert (checkout / "params.yaml").read_text() == before
+    assert nights.all() == []
+
+
+def test_a_part_that_fails_is_not_done_and_its_reason_is_kept(calls, checkout, nights, monkeypatch):
+    def refused(name, *, force=False):
+        raise stages.StageError(name, 2, "data/pictures: received none; expected pictures; name a folder")
+
+    night = nights.open(checkout, "digest")
+    sound = stages.run_stage
+    monkeypatch.setattr(stages, "run_stage", refused)
+    with pytest.raises(stages.StageError):
+        nightly.nightly.fn(night.name)
+    stopped = nights.read(night.name)
+    # The time it took is kept, and so are its name and what the stage has said.
+    assert list(stopped.seconds) == ["reconcile", "prepare"]
+    assert (stopped.part, stopped.reason) == (
+        "prepare",
+        "data/pictures: received none; expected pictures; name a folder",
+    )
+    monkeypatch.setattr(stages, "run_stage", sound)
+    nightly.nightly.fn(night.name)
+    # A night that comes to its end has nothing of it left.
+    ended = nights.read(night.name)
+    assert ended.finished and (ended.part, ended.reason) == ("", "")
 
 
 def test_a_night_without_a_winner_is_over(checkout, nights, monkeypatch):

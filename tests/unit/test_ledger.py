@@ -11,7 +11,7 @@ import pytest
 from making import epoch_row
 
 from cnn.errors import IntegrityError, ServiceError
-from cnn.records import Cost, Outcome, Proposal, TrialState
+from cnn.records import Cost, Outcome, Proposal, Size, TrialState
 from cnn.search.job import JobId
 from cnn.search.ledger import Ledger
 
@@ -42,6 +42,34 @@ def test_what_is_written_reads_back(ledger):
     # Its outcome comes back whole, the curve included, and the engine's state and the clock with it.
     assert ledger.row(TRIAL).outcome == outcome()
     assert (ledger.read("engine_state"), ledger.read("elapsed_s")) == ("told", "10.0")
+
+
+def test_a_size_is_part_of_the_outcome_and_of_a_run_under_way(ledger):
+    size = Size(parameters=10, multiply_adds=20, latency_ms=1.5)
+    ledger.begin(TRIAL, PROPOSAL, seed=7)
+    ledger.size(TRIAL, size)
+    # A search that goes on knows it before the run is over, ...
+    assert ledger.row(TRIAL).size == size
+    ledger.finish(TRIAL, outcome(TrialState.INFEASIBLE, curve=(), size=size), elapsed_s=1.0)
+    # ... and an engine when it is restored.
+    assert ledger.stored_trials()[0].outcome.size == size
+    ledger.begin(JobId(0, 1), PROPOSAL, seed=8, size=size)
+    assert ledger.row(JobId(0, 1)).size == size
+
+
+def test_a_ledger_from_before_there_were_limits_reads_and_goes_on(tmp_path):
+    path = tmp_path / "ledger.db"
+    with Ledger(path) as new:
+        new.begin(TRIAL, PROPOSAL, seed=7)
+        new.finish(TRIAL, outcome(), elapsed_s=1.0)
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        old.execute("ALTER TABLE runs DROP COLUMN size")
+    with Ledger(path) as opened:
+        # What stood there stands there, and a new run has room for its size.
+        assert opened.row(TRIAL).outcome == outcome()
+        opened.begin(JobId(1), PROPOSAL, seed=8)
+        opened.size(JobId(1), Size(parameters=1, multiply_adds=1))
+        assert opened.row(JobId(1)).size == Size(parameters=1, multiply_adds=1)
 
 
 def test_a_number_is_never_used_twice(ledger):

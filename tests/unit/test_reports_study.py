@@ -1,99 +1,18 @@
 """The report of a search: what it says is what the ledger holds; it loads nothing and takes any name as text."""
 
-import math
 import re
+from dataclasses import replace
 
-import numpy as np
 import pytest
-from making import epoch_row
+from studied import HOSTILE, PARAMS, facts_of, ledger, row, titled
 
-from cnn.config.params import SearchParams
+from cnn.config.objective import ObjectiveParams
 from cnn.durable import sha256_of
-from cnn.records import Cost, Head, Outcome, Proposal, TrialState
+from cnn.records import Outcome, Size, TrialState
 from cnn.reports.study import study_report, write_study_report
-from cnn.reports.study_facts import Round, StudyFacts, label, pareto_front
+from cnn.reports.study_facts import Round, label, pareto_front
 from cnn.reports.study_words import groups, noise
-from cnn.search.job import JobId
-from cnn.search.ledger import LedgerRow
-
-HOSTILE = "<script>alert(1)</script>"
-PARAMS = SearchParams.model_validate(
-    {
-        "space": {
-            "model.batch_norm": {"type": "choice", "values": ["none", "after_activation"]},
-            "model.dropout": {"type": "float", "low": 0.0, "high": 0.5},
-            "model.filters": {"type": "int", "low": 8, "high": 32, "step": 8},
-            "optimizer.learning_rate": {"type": "float", "low": 0.0001, "high": 0.1, "log": True},
-        },
-        "budget": {"trials": 30, "epochs": 6},
-        "finalists": 2,
-        "finalist_seeds": 1,
-    }
-)
-
-
-def quality(values):
-    """Only the learning rate matters: best at 0.01."""
-    return 0.8 - 0.2 * abs(math.log10(values["optimizer.learning_rate"]) + 2)
-
-
-def curve(score, n, gap=0.05):
-    rising = [score * (0.5 + 0.5 * (epoch + 1) / n) for epoch in range(n)]
-    return tuple(
-        epoch_row(epoch, value, clean_train_accuracy=value + gap, val_loss=2 - value, clean_train_loss=1.9 - value)
-        for epoch, value in enumerate(rising)
-    )
-
-
-def row(number, repeat, values, score, *, state=TrialState.COMPLETED, reason="all epochs"):
-    n = {TrialState.COMPLETED: 6, TrialState.PRUNED: 2, TrialState.FAILED: 0}[state]
-    cost = Cost(wall_s=10.0, cpu_s=60.0, epochs=n)
-    outcome = Outcome(number=number, state=state, reason=reason, curve=curve(score, n, 0.01 * number), cost=cost)
-    return LedgerRow(
-        id=JobId(number, repeat),
-        proposal=Proposal(number=number, values=values, epochs=6),
-        seed=0,
-        cost=cost,
-        deaths=0,
-        outcome=outcome,
-    )
-
-
-def ledger(n=30):
-    rng, rows = np.random.default_rng(0), []
-    for number in range(n):
-        values = {
-            "model.batch_norm": ["none", "after_activation"][number % 2],
-            "model.dropout": float(rng.uniform(0, 0.5)),
-            "model.filters": int(rng.choice([8, 16, 24, 32])),
-            "optimizer.learning_rate": float(10 ** rng.uniform(-4, -1)),
-        }
-        if number == 7:
-            rows.append(row(number, 0, values, 0.0, state=TrialState.FAILED, reason=HOSTILE))
-        elif number % 3 == 2:
-            rows.append(row(number, 0, values, quality(values), state=TrialState.PRUNED, reason="pruned at epoch 2"))
-        else:
-            rows.append(row(number, 0, values, quality(values)))
-    completed = [one for one in rows if one.outcome.state is TrialState.COMPLETED]
-    best, second = sorted(completed, key=lambda one: -one.outcome.score)[:2]
-    # The second of the search is the better one when trained again.
-    rows.append(row(best.id.number, 1, best.proposal.values, best.outcome.score - 0.1))
-    rows.append(row(second.id.number, 1, second.proposal.values, second.outcome.score - 0.01))
-    return rows
-
-
-def facts_of(rows, **changes):
-    ordinary = {
-        "name": "study-1",
-        "source": "digits",
-        "head": Head(class_names=tuple("0123456789")),
-        "engine": "optuna/tpe",
-        "params": PARAMS,
-        "rows": rows,
-        "n_train": 6000,
-        "n_val": 5000,
-    }
-    return StudyFacts(**ordinary | changes)
+from cnn.search import limits
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +20,28 @@ def facts():
     return facts_of(ledger())
 
 
+BOTH = PARAMS.model_copy(update={"objective": ObjectiveParams(of="accuracy_and_gap", score_slack=0.05)})
+UNDER = PARAMS.model_copy(update={"objective": ObjectiveParams(of="accuracy_under", parameters=24_000, latency_ms=5)})
+
+
+def within_limits():
+    """The same search where filters cost parameters: networks of 32 were not trained."""
+    rows = []
+    for one in ledger():
+        size = Size(parameters=1000 * one.proposal.values["model.filters"], multiply_adds=1, latency_ms=2.5)
+        outcome = replace(one.outcome, size=size)
+        if reason := limits.reason(size, UNDER.objective.limits):
+            size = replace(size, latency_ms=None)
+            outcome = Outcome(number=one.id.number, state=TrialState.INFEASIBLE, reason=reason, size=size)
+        if one.id.repeat == 0 or outcome.state is not TrialState.INFEASIBLE:
+            rows.append(replace(one, outcome=outcome, size=size))
+    return rows
+
+
 @pytest.fixture(scope="module")
 def page(facts, tmp_path_factory):
     path = write_study_report(tmp_path_factory.mktemp("study") / "study.html", facts)
     return path, path.read_text(encoding="utf-8")
-
-
-def titled(facts, title):
-    return next(section for section in study_report(facts).sections if section.title.startswith(title))
 
 
 def test_the_winner_is_the_one_the_finals_chose_and_the_report_says_why(facts):
@@ -119,7 +52,11 @@ def test_the_winner_is_the_one_the_finals_chose_and_the_report_says_why(facts):
     assert f"trial {facts.winner.number} won" in report.title
     why = " ".join(report.findings)
     # Its place in the search, both means, and how much of the lead is luck.
-    assert f"rank 2 of {len(facts.ranked)}" in why and f"{first.mean:.4f}" in why and f"{second.mean:.4f}" in why
+    assert (
+        f"rank 2 of the {len(facts.contenders)} that ran to their end" in why
+        and f"{first.mean:.4f}" in why
+        and f"{second.mean:.4f}" in why
+    )
     assert f"±{noise(first.mean, 5000):.4f}" in why
     # What it has that others lack is the one thing that matters here.
     assert "learning_rate" in why and "It has filters" not in why
@@ -163,6 +100,42 @@ def test_no_trial_beats_one_of_the_front(facts):
     # And whoever is left out is beaten by one of the front.
     for other in set(facts.scored) - set(front):
         assert any(one.score >= other.score and one.gap <= other.gap for one in front)
+
+
+def test_a_search_after_both_says_what_the_front_is_and_by_what_the_winner_was_chosen(facts):
+    both = facts_of(facts.rows, params=BOTH)
+    report, section = study_report(both), titled(facts_of(facts.rows, params=BOTH), "Accuracy against overfitting")
+    # The front is that of the trials that ran to their end: no others can be finalists.
+    assert {trial.state for trial in both.front} == {TrialState.COMPLETED}
+    assert both.winner in both.front
+    said, why = " ".join(section.text), " ".join(report.findings)
+    # Its trials by number, and the rule with its figure, here and where the winner is explained.
+    assert all(str(trial.number) in said for trial in both.front)
+    for text in (said, why, " ".join(titled(both, "How it was searched").text)):
+        assert "smallest mean gap" in text and "at most 0.05 below" in text
+    # The head of the page has the gap that counted.
+    assert ("Its overfitting gap", f"{both.standings[0].mean_gap:.4f}") == report.figures[1][:2]
+    # Nothing of this is said of a search after the score alone.
+    assert "smallest mean gap" not in " ".join(study_report(facts).findings)
+
+
+def test_a_search_with_limits_shows_them_and_names_what_was_over(tmp_path):
+    facts = facts_of(within_limits(), params=UNDER)
+    over = [row.id.number for row in facts.rows if row.outcome.state is TrialState.INFEASIBLE]
+    section = titled(facts, "Within the limits")
+    # Some were over the limit, or this would show nothing; each by its number, with its reason.
+    assert over and section.points[0] == f"Trial {over[0]}: 32,000 parameters, over 24,000."
+    assert f"{len(over)} of {len(facts.trials)} proposals were over a limit" in section.text[1]
+    # What the winner has of each limited measure.
+    assert "24,000 parameters and 5 ms an image were allowed; the winner has" in section.text[0]
+    assert f"{facts.winner.size.parameters:,} parameters and 2.5 ms an image" in section.text[0]
+    # They are no trials with a curve: not counted as tried, nor among the worst or the verdicts.
+    report = study_report(facts)
+    assert f"{len(facts.trials) - len(over)} trials on" in report.subtitle
+    assert f"{len(over)} infeasible" in {name: note for name, _, note in report.figures}["Trials"]
+    html = write_study_report(tmp_path / "study.html", facts).read_text(encoding="utf-8")
+    # A chart a limit.
+    assert all(f'<div id="limit-{measure}"' in html for measure in ("parameters", "latency_ms"))
 
 
 def test_groups_hold_every_trial_once(facts):

@@ -166,9 +166,8 @@ def test_too_few_completed_runs_change_nothing(tmp_path):
 
     with started(tmp_path, searcher=Strict) as search:
         search.coordinator.run()
-        rounds = read_rounds(search.study.ledger)
-        # Two completed runs are no vote.
-        assert [one.changes for one in rounds[1:]] == [("nothing: too few trials have run to their end.",)] * 2
+        # Two completed runs are no vote: the next round waits for a third.
+        assert len(read_rounds(search.study.ledger)) == 1
         assert not read_pairs(search.study.ledger)
 
 

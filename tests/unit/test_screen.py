@@ -60,7 +60,7 @@ def test_the_table_shows_what_runs():
     "words",
     [
         "1 done · 2 running · 1 pruned · 1 failed",  # trials by how they stand
-        "best 0.9000 (trial 1, gap +0.0500)",  # the best so far and its gap, whichever way it ended
+        "best 0.7500 (trial 0, gap +0.0500)",  # the best so far and its gap; one that was pruned can't win
         "7 trials left · 2:05 left",  # what the budget still allows
     ],
 )

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from cnn.config.environment import Environment
 from cnn.config.params import Params
-from cnn.errors import SpaceError
+from cnn.errors import ConfigError, SpaceError
 from cnn.records import Outcome, TrialState
 from cnn.search.engines.random import RandomSearcher
 from cnn.search.job import JobEnded
@@ -100,3 +100,11 @@ def test_a_search_without_a_winner_is_not_gone_on_with(failed):
     again()
     # The same command tries two new trials in a study of its own, instead of failing at once for ever.
     assert len(study_names(environment.studies)) == 2
+
+
+def test_fewer_images_than_classes_are_no_search(tmp_path):
+    data = prepare(PARAMS, Environment(home=tmp_path / "home"), tmp_path / "prepared").folder
+    few = PARAMS.model_copy(update={"search": PARAMS.search.model_copy(update={"train_limit": 5})})
+    # Digits have ten classes: five images leave some without one.
+    with pytest.raises(ConfigError, match=r"search\.train_limit: received 5; expected 10 or more"):
+        search(few, Environment(home=tmp_path / "home"), None, Console(file=StringIO()), data=data)

@@ -119,6 +119,11 @@ def test_a_dimension_must_fit_its_field(path, dimension):
     assert "\n" not in str(caught.value)
 
 
+def test_a_bound_outside_the_fields_range_is_named_as_the_user_wrote_it():
+    with pytest.raises(ConfigError, match=r"model\.dropout: received 3\.0; "):
+        Space({"model.dropout": Float(type="float", low=0.0, high=3.0)}).check(Recipe())
+
+
 @pytest.mark.parametrize(
     ("path", "recipe", "words"),
     [

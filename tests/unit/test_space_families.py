@@ -105,6 +105,19 @@ def test_a_recipe_of_a_family_comes_back_from_its_own_words():
     assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
 
 
+def test_a_field_of_another_family_is_no_typo():
+    depth = {"model.depth": Int(type="int", low=11, high=13, step=2)}
+    with pytest.raises(SpaceError) as caught:
+        Space(depth).check(read_recipe("small"))
+    # Both ways out, where the space chooses no family.
+    assert "depth, which family plain does not have; expected a recipe of family vgg, or model.family" in str(
+        caught.value
+    )
+    assert "when: {model.family: [vgg]} here" in str(caught.value)
+    # Nothing is wrong with it in its own family.
+    Space(depth).check(read_recipe("vgg_small"))
+
+
 def test_the_space_of_five_families_fits():
     # Each dimension is tried in every family in which it is active.
     Space(DIMENSIONS).check(read_recipe("small"))

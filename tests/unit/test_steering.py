@@ -100,6 +100,18 @@ def test_runs_without_a_flaw_change_nothing_and_say_so(tmp_path):
     assert advice.reasons == ("nothing: the best 3 runs are 3 healthy, and no remedy is called for.",)
 
 
+def test_a_focus_is_of_one_base_recipe(tmp_path):
+    memory = tmp_path / "memory.jsonl"
+    learning_rate = SPACE.dimensions["optimizer.learning_rate"].model_copy(update={"low": 0.03})
+    RemedyAdviser(SPACE.dimensions, Recipe(), SIZES, RemedyMemory(memory)).close(
+        "night-1", {"optimizer.learning_rate": learning_rate}
+    )
+    assert RemedyAdviser(SPACE.dimensions, Recipe(), SIZES, RemedyMemory(memory)).opening().focus
+    other = Recipe.model_validate({"model": {"family": "resnet"}, "optimizer": {"name": "sgd"}})
+    # What Adam liked with a plain network says nothing of SGD with a residual one, on the same ranges.
+    assert RemedyAdviser(SPACE.dimensions, other, SIZES, RemedyMemory(memory)).opening().focus == {}
+
+
 # ---- rounds and pairs of a whole search
 
 

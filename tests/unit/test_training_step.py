@@ -33,7 +33,12 @@ def place(tmp_path):
     labels = np.arange(60) % 2
     images = np.repeat(labels.astype(np.uint8) * 100, 64).reshape(60, 8, 8, 1)
     part = {name: Split(images=images, labels=labels) for name in ("train", "validation", "test")}
-    data = DataSet(source="npz", place="here", class_names=("dark", "bright"), train=part["train"], test=part["test"])
+    data = DataSet(
+        source="digits",
+        place="here",
+        class_names=("dark", "bright"),
+        **{name: part[name] for name in ("train", "test")},
+    )
     write_prepared(tmp_path / "data", data, part)
     write_sealed(tmp_path / "winner.yaml", {"recipe": RECIPE.model_dump(mode="json")})
     return tmp_path

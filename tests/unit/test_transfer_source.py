@@ -19,7 +19,7 @@ from cnn.durable import sha256_of
 from cnn.errors import ConfigError, IntegrityError, SpaceError
 from cnn.records import Head
 from cnn.steps.train import train
-from cnn.steps.weights import check_start_is_fixed, kept_start, start_tags, started
+from cnn.steps.weights import check_start_is_fixed, drop_start, kept_start, start_tags, started
 from cnn.tracking.memory import MemoryTracker
 from cnn.tracking.registry import CHAMPION, Candidate, MemoryRegistry, Version
 from cnn.training.backbone import kept_weights
@@ -62,7 +62,7 @@ def recipe(source, **section):
 
 
 def found(source, registry=None, **section):
-    return started(recipe(source, **section), 1, lambda: registry)
+    return started(recipe(source, **section), SHAPE, lambda: registry)
 
 
 def equal(one, other):
@@ -74,7 +74,7 @@ def test_an_alias_becomes_a_number_and_a_digest(registry, model_files):
     # Whoever trains this recipe later starts from the same version, wherever the champion is by then.
     assert named.transfer.from_ == "models:/cats/1"
     assert named.transfer.sha256 == sha256_of(model_files / "1.keras")
-    again, same = started(named, 1, lambda: registry)
+    again, same = started(named, SHAPE, lambda: registry)
     assert again == named and equal(weights, same)
     # The runs say so too.
     assert start_tags(named) == {"transfer_from": "models:/cats/1", "transfer_sha256": named.transfer.sha256}
@@ -92,8 +92,8 @@ def test_a_file_is_named_by_its_digest(model_files, registry):
 def test_a_recipe_that_starts_from_nothing_stays_as_it_is():
     plain = Recipe()
     # No registry is opened, no framework loaded, no tag written.
-    assert started(plain, 1, None) == (plain, None)
-    assert kept_start(plain, None, 1, None) is plain
+    assert started(plain, SHAPE, None) == (plain, None)
+    assert kept_start(plain, None, SHAPE, None) is plain
     assert start_tags(plain) == {}
 
 
@@ -122,7 +122,7 @@ def test_tampered_bytes_are_refused(registry, model_files, tmp_path):
     shutil.copy(model_files / "2.keras", copy)
     # A file that has changed since the recipe was written down is refused as well.
     with pytest.raises(IntegrityError, match=f"expected sha256 {named.transfer.sha256}"):
-        started(named, 1, None)
+        started(named, SHAPE, None)
 
 
 def test_what_could_run_code_is_refused(model_files, tmp_path):
@@ -147,48 +147,120 @@ def test_what_could_run_code_is_refused(model_files, tmp_path):
 
 def test_a_champion_that_moves_during_a_search_changes_nothing(registry, tmp_path, model_files):
     study, asked = tmp_path / "study", recipe("models:/cats@champion")
-    first = kept_start(asked, study, 1, lambda: registry)
+    first = kept_start(asked, study, SHAPE, lambda: registry)
     registry.set_alias(registry.version("cats", 2), CHAMPION)
     # The search that goes on asks no registry; what its workers read is what they have read before.
-    assert kept_start(asked, study, 1, None) == first
+    assert kept_start(asked, study, SHAPE, None) == first
     assert equal(kept_weights(study), found(model_files / "1.keras")[1])
     # A new search starts from the new champion.
-    assert kept_start(asked, tmp_path / "other", 1, lambda: registry).transfer.from_ == "models:/cats/2"
+    assert kept_start(asked, tmp_path / "other", SHAPE, lambda: registry).transfer.from_ == "models:/cats/2"
 
 
 def test_kept_weights_that_are_damaged_are_found_again_or_named(registry, tmp_path):
     study, asked = tmp_path / "study", recipe("models:/cats@champion")
-    first = kept_start(asked, study, 1, lambda: registry)
-    whole = (study / "backbone.npz").read_bytes()
-    (study / "backbone.npz").write_bytes(whole[:-9])
+    first = kept_start(asked, study, SHAPE, lambda: registry)
+    whole = (study / "trials/backbone.npz").read_bytes()
+    (study / "trials/backbone.npz").write_bytes(whole[:-9])
     # No worker uses them.
     with pytest.raises(IntegrityError, match=r"backbone\.npz"):
         kept_weights(study)
     registry.set_alias(registry.version("cats", 2), CHAMPION)
     # They are fetched once more from the version they came from, byte for byte.
-    assert kept_start(asked, study, 1, lambda: registry) == first
-    assert (study / "backbone.npz").read_bytes() == whole
+    assert kept_start(asked, study, SHAPE, lambda: registry) == first
+    assert (study / "trials/backbone.npz").read_bytes() == whole
 
 
 @pytest.mark.parametrize("path", ["transfer.from", "transfer.sha256", "transfer.then.epochs"])
 def test_the_source_is_no_dimension(path):
-    check_start_is_fixed(["transfer.freeze", "transfer.then.learning_rate", "model.filters"])
-    with pytest.raises(SpaceError, match="received a dimension"):
-        check_start_is_fixed(["model.filters", path])
+    base = recipe("imagenet", then={})
+    check_start_is_fixed(base, ["transfer.freeze", "transfer.then.learning_rate", "optimizer.learning_rate"])
+    with pytest.raises(SpaceError, match=f"search.space.{path}: received a dimension"):
+        check_start_is_fixed(base, ["transfer.freeze", path])
+
+
+@pytest.mark.parametrize("path", ["model.filters", "model.family", "model.activation", "model.batch_norm"])
+def test_the_network_is_the_source_s(path):
+    base = recipe("imagenet")
+    check_start_is_fixed(base, ["model.dropout", "model.head_dropout", "model.batch_norm_momentum"])
+    # Each trial but those with the source's own value would fail.
+    with pytest.raises(SpaceError, match=rf"search.space.{path}: .* only dropout and batch_norm_momentum"):
+        check_start_is_fixed(base, ["model.dropout", path])
+    # Who starts from nothing may search anything.
+    check_start_is_fixed(Recipe(), ["model.dropout", path])
+
+
+MISFITS = {
+    "width": ({"filters": 3}, {}, r"layer block1_conv1: kernel \(3, 3, 1, 2\) in the source; expected kernel"),
+    "activation": ({"activation": "elu"}, {}, r"layer block1_conv1: Conv2D, activation relu, .*expected .* elu"),
+    "pooling": ({"pooling": "average"}, {}, r"layer block1_pool: MaxPooling2D.*expected AveragePooling2D"),
+    "stages": ({}, {"freeze": 2}, r"transfer\.freeze: received 2; expected all, none or 1 to 1"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_a_source_that_does_not_fit_is_found_before_any_trial(model_files, tmp_path, name):
+    model, section, words = MISFITS[name]
+    document = {"model": MODEL | model, "transfer": {"from": str(model_files / "1.keras")} | section}
+    # The weights of a network with other functions would be taken without a word, and be worth nothing.
+    with pytest.raises(ConfigError, match=words):
+        kept_start(Recipe.model_validate(document), tmp_path / "study", SHAPE, None)
+    # Nothing is kept of it.
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+def test_dropout_is_the_recipe_s_own(model_files):
+    document = {"model": MODEL | {"dropout": 0.3, "head_dropout": 0.2}, "transfer": {"from": f"{model_files}/1.keras"}}
+    # It has no weights, and a source without it serves as well.
+    assert started(Recipe.model_validate(document), SHAPE, None)[1]
+
+
+def test_a_source_of_nan_is_named(model_files, tmp_path):
+    import keras
+
+    model = keras.saving.load_model(model_files / "1.keras")
+    model.get_layer("dense").bias.assign([0.0, np.nan, 0.0, 0.0])
+    model.save(tmp_path / "nan.keras")
+    # A training that ends in its first epoch would have the learning rate blamed.
+    with pytest.raises(ConfigError, match="received NaN or infinity in dense/bias"):
+        found(tmp_path / "nan.keras")
+
+
+def test_what_training_writes_is_no_source(model_files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs/train").mkdir(parents=True)
+    shutil.copy(model_files / "1.keras", "outputs/train/model.keras")
+    # DVC removes it before the stage that would read it, and the next training would find another file.
+    for place in ("outputs/train/model.keras", tmp_path / "outputs/search/../train/model.keras"):
+        with pytest.raises(ConfigError, match="which cnn train writes anew; expected a file that stays as it is"):
+            found(place)
+
+
+def test_the_weights_of_a_study_go_with_its_end(registry, tmp_path):
+    study, asked = tmp_path / "study", recipe("models:/cats@champion")
+    named = kept_start(asked, study, SHAPE, lambda: registry)
+    drop_start(study)
+    # Nothing of a network's size stays, but what it was.
+    assert not list(study.rglob("*.npz"))
+    assert max(path.stat().st_size for path in study.rglob("*") if path.is_file()) < 1000
+    drop_start(study)
+    registry.set_alias(registry.version("cats", 2), CHAMPION)
+    # A night whose stage runs once more finds the same again.
+    assert kept_start(asked, study, SHAPE, lambda: registry) == named
+    assert kept_weights(study).keys() == started(named, SHAPE, lambda: registry)[1].keys()
 
 
 def test_imagenet_weights_are_those_of_published_networks():
     # Before anything is downloaded it is said which networks there are.
     with pytest.raises(ConfigError, match="received imagenet for network plain; expected one of vgg16, "):
-        started(recipe("imagenet"), 3, None)
+        started(recipe("imagenet"), (8, 8, 3), None)
     small = Recipe.model_validate({"model": {"family": "vgg"}, "transfer": {"from": "imagenet"}})
     with pytest.raises(ConfigError, match="imagenet for network small"):
-        started(small, 3, None)
+        started(small, (32, 32, 3), None)
     published = Recipe.model_validate(
         {"model": {"family": "vgg", "network": "vgg16"}, "transfer": {"from": "imagenet"}}
     )
     with pytest.raises(ConfigError, match=r"images of 1 channel; expected images of 3 channels"):
-        started(published, 1, None)
+        started(published, (32, 32, 1), None)
 
 
 IMAGENET = """
@@ -209,14 +281,14 @@ def recipe(network):
     return Recipe.model_validate({"model": model, "transfer": {"from": "imagenet", "freeze": 2}})
 
 try:
-    started(recipe("mobilenet_v1"), 3, None)
+    started(recipe("mobilenet_v1"), (64, 64, 3), None)
 except SourceError as error:
     said = str(error)
 theirs = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(224, 224, 3))
 cache = Path(os.environ["KERAS_HOME"]) / "models"
 cache.mkdir(parents=True, exist_ok=True)
 theirs.save(cache / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5")
-named, weights = started(recipe("mobilenet_v2"), 3, None)
+named, weights = started(recipe("mobilenet_v2"), (64, 64, 3), None)
 ours = build_model(named.model, (64, 64, 3), Head(class_names=("a", "b")), seed=0)
 start_from(ours, weights, named.transfer)
 wanted = {f"{layer.name}/{v.name}": v.numpy() for layer in theirs.layers for v in layer.weights}
@@ -225,7 +297,7 @@ frozen = [layer.name for layer in ours.layers if layer.weights and not layer.tra
 print(json.dumps({
     "said": said,
     "same": sorted(wanted) == sorted(taken) and all((wanted[name] == taken[name]).all() for name in wanted),
-    "again": started(named, 3, None)[0] == named,
+    "again": started(named, (64, 64, 3), None)[0] == named,
     "frozen": [frozen[0], frozen[-1]],
 }))
 """
@@ -238,7 +310,7 @@ def imagenet(tmp_path_factory):
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     run = subprocess.run(
         [sys.executable, "-c", IMAGENET], env=os.environ | nowhere | {"KERAS_HOME": home}, capture_output=True,
-        text=True, check=True, timeout=120,
+        text=True, check=True, timeout=300,
     )  # fmt: skip
     return json.loads(run.stdout.splitlines()[-1])
 
@@ -258,11 +330,11 @@ def test_imagenet_weights_are_taken_whole(imagenet):
     assert imagenet["frozen"] == ["Conv1", "block_3_expand_BN"]
 
 
-def test_a_candidate_says_what_it_started_from(tmp_path, model_files):
+def test_a_candidate_says_what_it_started_from(tmp_path, model_files, capsys):
     labels = np.arange(40) % 2
     images = np.repeat(labels.astype(np.uint8) * 100, 64).reshape(40, *SHAPE)
     part = {name: Split(images=images, labels=labels) for name in ("train", "validation", "test")}
-    data = DataSet(source="npz", place="here", class_names=("a", "b"), train=part["train"], test=part["test"])
+    data = DataSet(source="digits", place="here", class_names=("a", "b"), train=part["train"], test=part["test"])
     write_prepared(tmp_path / "data", data, part)
     chosen = recipe(model_files / "1.keras", then={"epochs": 1})
     (tmp_path / "recipe.yaml").write_text(chosen.model_dump_json())
@@ -271,6 +343,11 @@ def test_a_candidate_says_what_it_started_from(tmp_path, model_files):
     params = Params.model_validate(sections | {"train": {"recipe": str(tmp_path / "recipe.yaml"), "epochs": 1}})
     tracker, environment = MemoryTracker(), Environment(home=tmp_path / "home")
     document = train(params, environment, tracker, data=tmp_path / "data", out=tmp_path / "train")
+    said = capsys.readouterr().out
+    # On the screen: from what, what of it stays, whose epochs count, and when fine-tuning begins.
+    assert f"{model_files}/1.keras, all its layers frozen, for at most 1 epochs (of train.epochs, whatever" in said
+    first, last = said.index("epoch 1/2"), said.index("epoch 2/2")
+    assert first < said.index("fine-tuning begins: all layers move, at most 1 epochs") < last
     digest = sha256_of(model_files / "1.keras")
     # The section's epochs are the first phase's; fine-tuning comes on top.
     assert document["n_epochs"] == 2

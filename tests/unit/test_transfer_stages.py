@@ -24,7 +24,9 @@ def stages_of(model, shape=(32, 32, 3)):
         ({"family": "lenet", "blocks": 3}, "block"),
         ({"family": "vgg", "depth": 13, "filters": 2}, "block"),
         ({"family": "resnet", "blocks": 2}, "stage"),
+        ({"family": "resnet", "blocks": 2, "batch_norm": "before_activation", "stages": 4}, "stage"),
         ({"family": "inception", "filters": 4}, "stage"),
+        ({"family": "mobilenet", "filters": 4, "block": "separable"}, "stage"),
     ],
     ids=str,
 )
@@ -36,6 +38,35 @@ def test_a_stage_bears_its_number_in_the_names_of_its_layers(model, word):
     assert {name: int(name.removeprefix(word)[0]) for name in numbered} == numbered
     # What stands before the first is frozen with it.
     assert {stage for name, stage in found.items() if name.startswith("stem")} <= {1}
+
+
+def test_what_widens_the_maps_before_they_are_halved_works_at_the_old_resolution():
+    block = {"block": "inverted_residual", "squeeze_excite": True}
+    found = stages_of({"family": "mobilenet", "filters": 4} | block)
+    second = {name: stage for name, stage in found.items() if name.startswith("stage2_block1_")}
+    # As in the published network, whose table counts the output sizes of its strided depthwise convolutions.
+    assert {name for name, stage in second.items() if stage == 1} == {
+        "stage2_block1_expand_conv",
+        "stage2_block1_expand_norm",
+    }
+    assert set(second.values()) == {1, 2}
+
+
+def test_every_layer_below_the_vector_has_a_stage_and_none_is_left_to_move():
+    models = (
+        {"family": "alexnet", "filters": 4},
+        {"family": "resnet", "batch_norm": "pre_activation"},
+        {"family": "mobilenet", "block": "inverted_residual", "squeeze_excite": True, "filters": 4},
+    )
+    for model in models:
+        network = build_model(Recipe.model_validate({"model": model}).model, (32, 32, 3), HEAD, seed=0)
+        found = stages(network)
+        layers = [layer for layer in network.layers if layer.weights]
+        below = [layer.name for layer in layers if len(layer.output.shape) == 4]
+        # Freezing all stages freezes all that makes maps, normalizes them or weighs their channels.
+        assert set(below) == found.keys()
+        # No layer is frozen whose input moves.
+        assert [found[name] for name in below] == sorted(found[name] for name in below)
 
 
 def test_layers_after_the_maps_have_no_stage():

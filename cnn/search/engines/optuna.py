@@ -5,20 +5,18 @@ the seed and the answers alone, never on a database, a study's name or an earlie
 same trials to Optuna's storage for optuna-dashboard.
 """
 
-import importlib.util
 import json
-import math
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import optuna  # noqa: TID251
 
+from cnn.config.objective import ObjectiveParams
 from cnn.config.space import Choice, Dimension, Float
-from cnn.errors import SpaceError
-from cnn.records import Outcome, Proposal, Scalar, TrialState
+from cnn.records import Outcome, Proposal, Scalar
+from cnn.search.engines.optuna_goal import Goal
 from cnn.search.engines.optuna_mirror import StudyMirror
+from cnn.search.engines.optuna_samplers import check_sampler, make_pruner, make_sampler
 from cnn.search.engines.searcher import Adjust, StoredTrial
 from cnn.search.space import Space
 
@@ -33,10 +31,13 @@ class OptunaSearcher:
     had happened. What samplers note for themselves on trials and study is the text of `state()`.
 
     Args:
-        sampler: `tpe` (multivariate, constant liar; by groups where the space has conditions), `random`, `cmaes`
-            (numbers without conditions), `qmc` (scrambled Sobol, no conditions), `gp` (needs torch).
-        pruner: `hyperband`, `median`, `none`. A resource is an epoch. The last epoch is never pruned.
+        sampler: `tpe` (multivariate, constant liar; by groups where the space has conditions), `nsgaii` (by populations
+            of `POPULATION`; trials that it did not propose are in none), `random`, `cmaes` (numbers without
+            conditions), `qmc` (scrambled Sobol, no conditions), `gp` (needs torch).
+        pruner: `hyperband`, `median`, `none`. A resource is an epoch. The last epoch is never pruned. Where the
+            objective weighs the gap nothing is pruned: Optuna's pruners go by one value.
         storage_url: SQLAlchemy URL of Optuna's storage.
+        objective: One value or two, and the limits, which samplers hear of as constraints.
 
     Raises:
         SpaceError: The sampler can't work on this space or isn't installed.
@@ -47,27 +48,37 @@ class OptunaSearcher:
     steerable = True
 
     def __init__(
-        self, space: Space, *, seed: int, epochs: int, sampler: str, pruner: str, storage_url: str, study_name: str
+        self,
+        space: Space,
+        *,
+        seed: int,
+        epochs: int,
+        sampler: str,
+        pruner: str,
+        storage_url: str,
+        study_name: str,
+        objective: ObjectiveParams | None = None,
     ) -> None:
-        _check_sampler(sampler, space)
+        check_sampler(sampler, space)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space = space
         self._seed = seed
         self._epochs = epochs
         self._sampler = sampler
+        self._goal = Goal(objective or ObjectiveParams())
         self._distributions = {path: distribution(dimension) for path, dimension in space.dimensions.items()}
         self._storage = optuna.storages.InMemoryStorage()
         self._study = optuna.create_study(
             storage=self._storage,
             study_name=_STUDY,
-            direction="maximize",
+            directions=self._goal.directions,
             sampler=optuna.samplers.RandomSampler(seed=seed),
-            pruner=_PRUNERS[pruner](epochs),
+            pruner=make_pruner(pruner if self._goal.prunes else "none", epochs),
         )
         self._study_id = self._storage.get_study_id_from_name(_STUDY)
         self._ids: list[int] = []
         self._doomed: set[int] = set()
-        self._mirror = StudyMirror(storage_url, study_name, distributions=self._distributions, ending=_ending)
+        self._mirror = StudyMirror(storage_url, study_name, distributions=self._distributions, goal=self._goal)
 
     def restore(self, trials: Sequence[StoredTrial], state: str) -> None:
         kept = json.loads(state) if state else {"study": {}, "trials": {}}
@@ -78,7 +89,7 @@ class OptunaSearcher:
         self._mirror.restore(trials)
 
     def ask(self, number: int, adjust: Adjust | None = None) -> Proposal:
-        self._study.sampler = _sampler(self._sampler, self._space, seed=self._seed, number=number)
+        self._study.sampler = make_sampler(self._sampler, self._space, seed=self._seed, number=number)
         trial = self._study.ask()
         self._enter(number, trial.number)
         values: dict[str, Scalar] = {}
@@ -108,7 +119,7 @@ class OptunaSearcher:
 
     def state(self) -> str:
         study = self._storage.get_study_system_attrs(self._study_id)
-        trials = self._sampler_notes() if self._sampler == "cmaes" else {}
+        trials = self._sampler_notes() if self._sampler in ("cmaes", "nsgaii") else {}
         return json.dumps({"study": study, "trials": trials}) if study or trials else ""
 
     def _enter(self, number: int, optuna_number: int) -> None:
@@ -145,14 +156,15 @@ class OptunaSearcher:
         return number in self._doomed
 
     def _end(self, outcome: Outcome) -> None:
-        state, value = _ending(outcome)
+        state, values = self._goal.told(outcome)
         self._doomed.discard(outcome.number)
+        for name, value in self._goal.constraints(outcome).items():
+            self._storage.set_trial_system_attr(self._ids[outcome.number], name, value)
         # A pruned trial's value is its last score: Optuna takes it from the reports.
-        told = value if state is optuna.trial.TrialState.COMPLETE else None
-        self._study.tell(outcome.number, told, state)
+        self._study.tell(outcome.number, values if state is optuna.trial.TrialState.COMPLETE else None, state)
 
     def _sampler_notes(self) -> dict[int, dict[str, Any]]:
-        """CMA-ES's notes on trials: all generations, and of its optimizers those that can still be read."""
+        """Notes on trials: all generations, and of CMA-ES's optimizers those that can still be read."""
         trials = self._study.get_trials(deepcopy=False)
         completed = optuna.trial.TrialState.COMPLETE
         told = [trial.number for trial in trials if trial.state is completed and _has_optimizer(trial)]
@@ -165,47 +177,6 @@ class OptunaSearcher:
             }
             for trial in trials
         }
-
-
-def _check_sampler(sampler: str, space: Space) -> None:
-    if sampler == "gp" and importlib.util.find_spec("torch") is None:
-        raise _unfit(
-            sampler, "no torch", "torch installed", "pip install 'cnn-overnight[gp]' or choose another sampler"
-        )
-    if sampler in ("cmaes", "qmc") and space.has_conditions:
-        raise _unfit(sampler, "a space with conditions", "a space without", "remove the `when`s or choose tpe")
-    choices = [path for path, dimension in space.dimensions.items() if isinstance(dimension, Choice)]
-    if sampler == "cmaes" and choices:
-        raise _unfit(sampler, f"choices ({', '.join(choices)})", "floats and ints only", "remove them or choose tpe")
-
-
-def _unfit(sampler: str, received: str, expected: str, change: str) -> SpaceError:
-    return SpaceError(f"search.sampler {sampler}", received=received, expected=expected, change=change)
-
-
-def _sampler(name: str, space: Space, *, seed: int, number: int) -> optuna.samplers.BaseSampler:
-    draw = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if name == "tpe":
-            return optuna.samplers.TPESampler(seed=draw, multivariate=True, group=space.has_conditions)
-        if name == "qmc":
-            independent = optuna.samplers.RandomSampler(seed=draw)
-            return optuna.samplers.QMCSampler(seed=seed, scramble=True, independent_sampler=independent)
-        return _SAMPLERS[name](seed=draw)
-
-
-_SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
-    "random": optuna.samplers.RandomSampler,
-    "cmaes": optuna.samplers.CmaEsSampler,
-    "gp": optuna.samplers.GPSampler,
-}
-
-_PRUNERS: dict[str, Callable[[int], optuna.pruners.BasePruner]] = {
-    "hyperband": lambda epochs: optuna.pruners.HyperbandPruner(min_resource=1, max_resource=epochs),
-    "median": lambda epochs: optuna.pruners.MedianPruner(),
-    "none": lambda epochs: optuna.pruners.NopPruner(),
-}
 
 
 def distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
@@ -225,16 +196,6 @@ def _suggested(trial: optuna.Trial, path: str, distribution: optuna.distribution
         return float(trial.suggest_float(path, distribution.low, distribution.high, log=distribution.log))
     step = distribution.step
     return int(trial.suggest_int(path, distribution.low, distribution.high, step=step, log=distribution.log))
-
-
-def _ending(outcome: Outcome) -> tuple[optuna.trial.TrialState, float | None]:
-    """An outcome in Optuna's terms: nothing to learn from a trial without a finite score."""
-    score = outcome.score
-    if outcome.state is TrialState.PRUNED:
-        return optuna.trial.TrialState.PRUNED, outcome.curve[-1].val_score if outcome.curve else None
-    if outcome.state is TrialState.COMPLETED and score is not None and math.isfinite(score):
-        return optuna.trial.TrialState.COMPLETE, score
-    return optuna.trial.TrialState.FAIL, None
 
 
 def _has_optimizer(trial: optuna.trial.FrozenTrial) -> bool:

@@ -18,6 +18,7 @@ import sqlalchemy
 from cnn.durable import made_alone, sqlite_mishap
 from cnn.errors import ConfigError, IntegrityError, ServiceError, SpaceError, UserError
 from cnn.records import Outcome, Proposal
+from cnn.search.engines.optuna_goal import Goal
 from cnn.search.engines.searcher import StoredTrial
 
 _log = logging.getLogger(__name__)
@@ -26,7 +27,6 @@ _NUMBER = "number"
 _TIMEOUT_S = 30.0
 
 Distributions = Mapping[str, optuna.distributions.BaseDistribution]
-Ending = Callable[[Outcome], tuple[optuna.trial.TrialState, float | None]]
 
 
 class StudyMirror:
@@ -35,19 +35,19 @@ class StudyMirror:
     A trial is found by our number, kept as a user attribute; Optuna's own numbers may have holes.
 
     Args:
-        ending: State and value in Optuna's terms of an outcome.
+        goal: The objective in Optuna's terms.
 
     Raises:
         IntegrityError: The sqlite file is torn.
         ServiceError: The storage doesn't answer, or another program holds the sqlite file.
-        SpaceError: A study of this name has another space.
+        SpaceError: A study of this name has another space or another objective.
     """
 
-    def __init__(self, url: str, study_name: str, *, distributions: Distributions, ending: Ending) -> None:
+    def __init__(self, url: str, study_name: str, *, distributions: Distributions, goal: Goal) -> None:
         self._address = _address(url)
         self._study_name = study_name
         self._distributions = distributions
-        self._ending = ending
+        self._goal = goal
         self._running: dict[int, int] = {}
         self._stopped = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="optuna-mirror")
@@ -55,8 +55,10 @@ class StudyMirror:
             self._storage = _open(url)
             weakref.finalize(self, self._storage.engine.dispose)
             study = optuna.create_study(
-                storage=self._storage, study_name=study_name, direction="maximize", load_if_exists=True
+                storage=self._storage, study_name=study_name, directions=goal.directions, load_if_exists=True
             )
+            if [direction.name.lower() for direction in study.directions] != goal.directions:
+                raise self._another("objective")
             self._study_id = self._storage.get_study_id_from_name(study.study_name)
 
     def restore(self, trials: Sequence[StoredTrial]) -> None:
@@ -104,8 +106,9 @@ class StudyMirror:
     def _tell(self, outcome: Outcome) -> None:
         trial_id = self._running.pop(outcome.number, None)
         if trial_id is not None:
-            state, value = self._ending(outcome)
-            self._storage.set_trial_state_values(trial_id, state, None if value is None else [value])
+            for name, part in self._goal.constraints(outcome).items():
+                self._storage.set_trial_system_attr(trial_id, name, part)
+            self._storage.set_trial_state_values(trial_id, *self._goal.shown(outcome))
 
     def _restore(self, trial: StoredTrial, row: optuna.trial.FrozenTrial | None) -> int:
         """Bring a row to what the ledger says; the row's id."""
@@ -135,14 +138,17 @@ class StudyMirror:
         try:
             trial_id = int(self._storage.create_new_trial(self._study_id, template_trial=template))
         except ValueError as error:
-            raise SpaceError(
-                f"study {self._study_name}",
-                received="another space than the one it was begun with",
-                expected="one space a study",
-                change="give the study another name",
-            ) from error
+            raise self._another("space") from error
         self._running[proposal.number] = trial_id
         return trial_id
+
+    def _another(self, what: str) -> SpaceError:
+        return SpaceError(
+            f"study {self._study_name}",
+            received=f"another {what} than the one it was begun with",
+            expected=f"one {what} a study",
+            change="give the study another name",
+        )
 
     @contextmanager
     def _answers(self) -> Iterator[None]:

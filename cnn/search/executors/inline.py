@@ -5,11 +5,13 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from cnn.search.job import EpochDone, Event, Job, JobEnded, JobId, WorkerSetup
+from cnn.search.job import EpochDone, Event, Job, JobEnded, JobId, JobSized, WorkerSetup
 
 
 class _Trains(Protocol):
-    def run(self, job: Job, emit: Callable[[EpochDone | JobEnded], None], stopped: Callable[[], bool]) -> None: ...
+    def run(
+        self, job: Job, emit: Callable[[JobSized | EpochDone | JobEnded], None], stopped: Callable[[], bool]
+    ) -> None: ...
 
 
 class InlineExecutor:

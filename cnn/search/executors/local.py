@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from cnn.errors import CnnError
+from cnn.records import TrialState
 from cnn.search.job import Event, Job, JobBlocked, JobEnded, JobId, JobLost, WorkerSetup, decode, job_document
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class LocalExecutor:
             yield event
             if isinstance(event, JobEnded):
                 worker.job = None
-                worker.n_jobs += 1
+                worker.n_jobs += event.outcome.state is not TrialState.INFEASIBLE
                 if worker.n_jobs >= self._trials_per_worker or worker.memory_bytes() > self._memory_bytes:
                     log.info("worker %d is renewed after %d trials", worker.slot, worker.n_jobs)
                     worker.say({"quit": True})
