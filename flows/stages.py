@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -88,9 +89,9 @@ def check_remote(remote: str) -> None:
     """
     if not remote:
         return
-    command = [sys.executable, "-m", "dvc", "remote", "list"]
+    command = [sys.executable, "-m", "dvc", "config", "--list"]  # `dvc remote list` breaks long lines
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    names = [line.split()[0] for line in listed.splitlines() if line.strip()]
+    names = re.findall(r"^remote\.(.+)\.url=", listed, re.MULTILINE)
     if remote not in names:
         expected = f"one of {', '.join(names)}" if names else "a configured remote"
         change = f"run dvc remote add {remote} PLACE or set CNN_DVC_REMOTE"

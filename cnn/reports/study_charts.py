@@ -127,7 +127,9 @@ def front_section(facts: StudyFacts) -> Section:
         f"{listed([str(trial.number) for trial in front])}. A negative gap, which is chance, counts as 0."
     ]
     if outside := [str(trial.number) for trial in front if trial in facts.out_of_race]:
-        text.append(f"Of these, {listed(outside)} did not run to {_THEIRS[len(outside) > 1]} end and could not win.")
+        several = len(outside) > 1
+        who = f"trial{'s' * several} {listed(outside)}"
+        text.append(f"Of these, {who} did not run to {_THEIRS[several]} end and could not win.")
     if facts.params.objective.weighs_gap:
         text.append(f"They are what this search was after. Of them, trial {facts.winner.number} won {_choice(facts)}.")
     chart = front_chart(points, line, across="overfitting gap at the best epoch (accuracy)", up=_SCORE)

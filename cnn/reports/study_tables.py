@@ -43,9 +43,8 @@ def best_section(facts: StudyFacts) -> Section:
 
 
 def _who_can_win(facts: StudyFacts) -> str:
-    n = len(facts.out_of_race)
-    last = f"Only trials that ran to their end can win; the {n} that did not stand last, whatever their score."
-    return f" {last}" if n else ""
+    last = " Only trials that ran to their end can win; all others stand last, whatever their score."
+    return last if facts.out_of_race else ""
 
 
 def _with_gap(facts: StudyFacts) -> str:

@@ -152,8 +152,8 @@ def test_a_remote_that_nobody_configured_is_told(checkout):
     with pytest.raises(ConfigError, match=r"CNN_DVC_REMOTE: received stroe; .*dvc remote add stroe") as caught:
         stages.check_remote("stroe")
     assert "\n" not in str(caught.value) and "expected a configured remote" in str(caught.value)
-    dvc("remote", "add", "--quiet", "store", str(checkout / "store"))
-    # The ones there are.
+    dvc("remote", "add", "--quiet", "store", str(checkout / ("far away" * 20) / "store"))
+    # The ones there are, however long the way to them.
     with pytest.raises(ConfigError, match="expected one of store;"):
         stages.check_remote("stroe")
     stages.check_remote("store")

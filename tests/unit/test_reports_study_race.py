@@ -27,7 +27,7 @@ def test_a_better_trial_that_was_cut_off_is_not_in_the_race_and_none_of_the_wors
     # The best score and the front say that this one could not win.
     went, front = titled(facts, "How the search went").text[0], titled(facts, "Accuracy against overfitting").text
     assert "It could not win" in went and "the best that did is trial 0, 0.1136" in went
-    assert "Of these, 1 did not run to its end and could not win." in front
+    assert "Of these, trial 1 did not run to its end and could not win." in front
 
 
 def test_where_all_ran_to_their_end_nothing_is_said_of_it():
