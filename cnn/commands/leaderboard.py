@@ -12,6 +12,7 @@ from cnn.config.outputs import LEADERBOARD
 
 _MEASURES = {"parameters": "parameters", "multiply_adds": "multiply-adds", "latency_ms": "ms"}
 _FIRST = ("run", "state", "val_score", "val_accuracy", "gap_accuracy", "best_epoch", "epochs", "pareto", *_MEASURES)
+_READABLE = 24  # characters for hyperparameters
 
 
 def leaderboard_rows(path: Path = LEADERBOARD) -> list[dict[str, str]]:
@@ -27,29 +28,48 @@ def show_leaderboard(console: Console, *, n: int = 10) -> None:
     rows = leaderboard_rows()
     if not rows:
         return
-    names = [name for name in rows[0] if name not in _FIRST and len({row[name] for row in rows}) > 1]
-    table = Table(title=f"Best {min(n, len(rows))} of {len(rows)} runs", title_justify="left")
-    scored = any(row["val_score"] != row["val_accuracy"] for row in rows)  # the task's score is no accuracy
-    measures = [name for name in _MEASURES if any(row.get(name) for row in rows)]
-    front = ["front"] if "pareto" in rows[0] else []
-    ended = ["state"] if any(row["state"] != "completed" for row in rows) else []
-    more = [*front, *(_MEASURES[name] for name in measures)]
-    for heading in ("run", *ended, *(["val score"] if scored else []), "val accuracy", "gap", "best epoch", *more):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("hyperparameters")
     summary = _summary()
     won = str(summary.get("winner", ""))
-    for row in [*rows[:n], *(row for row in rows[n:] if row["run"] == won)]:
-        accuracy, gap = _figure(row["val_accuracy"], "{:.4f}"), _figure(row["gap_accuracy"], "{:+.4f}")
-        epoch = f"{row['best_epoch']} of {row['epochs']}"
-        score = [_figure(row["val_score"], "{:.4f}")] if scored else []
-        said = [*([row["pareto"]] if front else []), *(_count(row[name]) for name in measures)]
-        state = [row["state"]] if ended else []
-        run = f"{row['run']}{' (winner)' if row['run'] == won else ''}"
-        table.add_row(run, *state, *score, accuracy, gap, epoch, *said, _values(row, names))
-    console.print(table)
+    shown = [*rows[:n], *(row for row in rows[n:] if row["run"] == won)]
+    names = [name for name in rows[0] if name not in _FIRST and len({row[name] for row in rows}) > 1]
+    figures = _columns(rows, shown, won)
+    values = {"hyperparameters": [_values(row, names) for row in shown]}
+    title = f"Best {min(n, len(rows))} of {len(rows)} runs"
+    if console.width - console.measure(_table(title, figures)).maximum >= _READABLE:
+        console.print(_table(title, figures | values))
+    else:  # beside so many figures the last column would be a few letters wide
+        console.print(_table(title, figures))
+        console.print(_table("", {"run": figures["run"]} | values))
     if because := summary.get("winner_because"):
         console.print(because, highlight=False, soft_wrap=True, markup=False)
+
+
+def _columns(rows: list[dict[str, str]], shown: list[dict[str, str]], won: str) -> dict[str, list[str]]:
+    """What is known of the shown runs, by heading; what would say nothing of any run is left out."""
+    columns = {"run": [f"{row['run']}{' (winner)' if row['run'] == won else ''}" for row in shown]}
+    if any(row["state"] != "completed" for row in rows):
+        columns["state"] = [row["state"] for row in shown]
+    if any(row["val_score"] != row["val_accuracy"] for row in rows):  # the task's score is no accuracy
+        columns["val score"] = [_figure(row["val_score"], "{:.4f}") for row in shown]
+    columns["val accuracy"] = [_figure(row["val_accuracy"], "{:.4f}") for row in shown]
+    columns["gap"] = [_figure(row["gap_accuracy"], "{:+.4f}") for row in shown]
+    columns["best epoch"] = [f"{row['best_epoch']} of {row['epochs']}" for row in shown]
+    if "pareto" in rows[0]:
+        columns["front"] = [row["pareto"] for row in shown]
+    for name, heading in _MEASURES.items():
+        if any(row.get(name) for row in rows):
+            columns[heading] = [_count(row[name]) for row in shown]
+    return columns
+
+
+def _table(title: str, columns: dict[str, list[str]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in columns:
+        words = heading == "hyperparameters"
+        table.add_column(heading, justify="left" if words else "right", no_wrap=not words)
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*cells)
+    return table
 
 
 def _summary() -> dict[str, Any]:

@@ -114,8 +114,10 @@ def _better_but_out(facts: StudyFacts) -> str:
 def _of_front(facts: StudyFacts) -> str:
     if not facts.params.objective.weighs_gap:
         return ""
-    found = f" It is one of the {len(facts.front)} trials that no other beats in both score and overfitting gap"
-    return f"{found}, and it has {rule(facts.params.objective)}."
+    n = len(facts.front)
+    found = "the one trial" if n == 1 else f"one of the {n} trials"
+    unbeaten = f" It is {found} that no other beats in both score and overfitting gap"
+    return f"{unbeaten}, and it has {rule(facts.params.objective)}."
 
 
 def _mean(standing: Standing, facts: StudyFacts) -> str:

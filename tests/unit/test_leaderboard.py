@@ -50,3 +50,19 @@ def test_the_winner_and_what_did_not_run_to_its_end_are_marked(tmp_path, monkeyp
     assert any(all(word in line for word in ("0 (winner)", "completed", "0.5000")) for line in lines)
     # The last line says who won and why.
     assert lines[-1] == because
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_hyperparameters_can_be_read_on_any_screen(width, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    LEADERBOARD.parent.mkdir(parents=True)
+    names = ",pareto,model.batch_norm,optimizer.learning_rate"
+    norms = ("none", "before_activation")
+    rows = [f"{n},completed,0.4,0.{n},0.1,1,12,yes,{norm},0.0164" for n, norm in enumerate(norms)]
+    LEADERBOARD.write_text("\n".join([f"{FIRST}{names}", *rows]))
+    said = StringIO()
+    show_leaderboard(Console(file=said, width=width))
+    # Each run stands beside its values, none of which is cut; a narrow screen gives them a table of their own.
+    for n, norm in enumerate(norms):
+        assert any(f" {n} " in line and norm in line for line in said.getvalue().splitlines())
+    assert "…" not in said.getvalue()

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator  # noqa: TID251
 from cnn.evaluation.plots.canvas import FAINT, GAP, INK, TRAIN, VALIDATION, plain, quiet, save
 from cnn.records import Curve, best_row
 
+_WIDE = 55  # characters beside the panel's own name
 _DIVERGED_LOSS = 20.0  # nats: far beyond chance for any number of classes, so a log scale reads better
 
 
@@ -79,6 +80,7 @@ def _mark_best(loss: Any, accuracy: Any, curve: Curve) -> None:
     for axes, value in ((loss, best.val_loss), (accuracy, best.val_accuracy)):
         axes.axvline(best.epoch + 1, color=INK, linewidth=0.8, linestyle=":")
         axes.plot(best.epoch + 1, value, marker="o", markersize=9, markeredgecolor=INK, markerfacecolor="none")
-    text = f"best epoch {best.epoch + 1}: validation {best.val_accuracy:.4f}, gap {best.gap_accuracy:+.4f}"
-    text += f", score {best.val_score:.4f}" if best.val_score != best.val_accuracy else ""
-    accuracy.set_title(text, loc="right", y=1.0, color=INK, fontsize=10)
+    said = f"best epoch {best.epoch + 1}"
+    said += f", score {best.val_score:.4f}" if best.val_score != best.val_accuracy else ""
+    text = f"{said}: validation {best.val_accuracy:.4f}, gap {best.gap_accuracy:+.4f}"
+    accuracy.set_title(text, loc="right", y=1.0, color=INK, fontsize=10 if len(text) < _WIDE else 9)
