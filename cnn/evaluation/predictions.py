@@ -1,7 +1,7 @@
 """What a model says about each test image: kept, so that two models can be compared on the same images."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,14 @@ class Predictions:
         probs: (n, k) float32.
         head: What was to be told of an image.
         thresholds: One for two classes, one a label where there are several; empty for 0.5, or where none is needed.
+        names: (n,) the files the images came from; empty where they came as arrays.
     """
 
     labels: npt.NDArray[np.int64]
     probs: npt.NDArray[np.float32]
     head: Head = UNNAMED
     thresholds: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -57,6 +59,7 @@ def predict(
     batch_size: int,
     head: Head = UNNAMED,
     thresholds: tuple[float, ...] = (),
+    names: Iterable[str] | None = None,
 ) -> Predictions:
     """Score images batch by batch, so that a memory-mapped test set need not fit into memory.
 
@@ -65,16 +68,22 @@ def predict(
         images: (n, h, w, c) uint8, n at least 1.
         labels: (n,) integers, or (n, k) of 0 and 1.
         batch_size: Images a call, 1 or more.
+        names: (n,) of the images' files, if they have any.
     """
     starts = range(0, len(images), batch_size)
     probs = [np.asarray(model(images[start : start + batch_size]), dtype=np.float32) for start in starts]
     return Predictions(
-        labels=np.asarray(labels, dtype=np.int64), probs=np.concatenate(probs), head=head, thresholds=thresholds
+        labels=np.asarray(labels, dtype=np.int64),
+        probs=np.concatenate(probs),
+        head=head,
+        thresholds=thresholds,
+        names=tuple(map(str, names if names is not None else ())),
     )
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """An uncompressed `.npz` of `index`, `labels`, `probs`, `head` (JSON) and `thresholds`; equal ones, equal bytes.
+    """An uncompressed `.npz` of `index`, `labels`, `probs`, `head` (JSON), `thresholds` and, if there are any, `names`;
+    equal ones, equal bytes.
 
     Raises:
         StorageError: The file cannot be written.
@@ -86,6 +95,8 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         "head": np.array(json.dumps(predictions.head.document(), ensure_ascii=False)),
         "thresholds": np.array(predictions.thresholds, dtype=np.float64),
     }
+    if predictions.names:
+        arrays["names"] = np.array(predictions.names)
     write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
@@ -105,6 +116,7 @@ def read_predictions(path: Path, sha256: str) -> Predictions:
             probs=arrays["probs"],
             head=head_from(_kept_head(arrays)),
             thresholds=tuple(arrays["thresholds"].tolist()) if "thresholds" in arrays else (),
+            names=tuple(arrays["names"].tolist()) if "names" in arrays else (),
         )
 
 

@@ -15,6 +15,7 @@ from cnn.reports.run_parts import Part, RunFacts
 
 _N_MISTAKES = 12
 _N_LOOKS = 6
+_LONGEST_NAME = 28  # characters beside an image
 
 Indices = npt.NDArray[np.int64]
 
@@ -104,8 +105,16 @@ def _cards(images: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str]) -> 
 
 def _caption(facts: RunFacts, index: int) -> str:
     actual, predicted = facts.predictions.labels[index], facts.predictions.predicted[index]
-    said = f"test image {index}\npredicted {_answer(facts, index, predicted)}"
+    said = f"{_name(facts.predictions, index)}\npredicted {_answer(facts, index, predicted)}"
     return f"{said}\nright" if np.array_equal(actual, predicted) else f"{said}\nis {_answer(facts, index, actual)}"
+
+
+def _name(predictions: Predictions, index: int) -> str:
+    """The file, of a long path its end; the place in the test set where images came as arrays."""
+    if not predictions.names:
+        return f"test image {index}"
+    name = predictions.names[index]
+    return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
 
 
 def _answer(facts: RunFacts, index: int, answer: Any) -> str:

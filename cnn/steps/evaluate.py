@@ -150,4 +150,5 @@ def predictions_on_test(
         batch_size=batch_size,
         head=prepared.head,
         thresholds=thresholds,
+        names=test.names,
     )

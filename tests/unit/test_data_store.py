@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,30 @@ def test_what_is_written_reads_back(tmp_path):
         assert (got.images == want.images).all()
         assert (got.labels == want.labels).all()
         assert (got.images.dtype, got.labels.dtype) == (np.uint8, np.int64)
+
+
+def test_names_of_files_stay_with_their_images(tmp_path):
+    splits, unnamed = write_set(tmp_path)
+    # Arrays have no names.
+    assert open_test(unnamed).names is None
+    files = {
+        name: np.array([f"{name}/ä{n}\udcff.png" for n in range(len(split))], dtype=object)
+        for name, split in splits.items()
+    }
+    named_splits = {name: replace(split, names=files[name]) for name, split in splits.items()}
+    data = DataSet(source="folder", place="", class_names=("a", "b"), train=named_splits["train"], test=None)
+    named = write_prepared(tmp_path, data, named_splits)
+    # Each image has its own, a byte that is no letter written out; renaming images does not make them others.
+    assert open_test(named).names.tolist() == [f"test/ä{n}\\udcff.png" for n in range(8)]
+    assert len(open_training(named)[0].names) == 20
+    assert (named.data_hash, named.test_hash) == (unnamed.data_hash, unnamed.test_hash)
+    names = tmp_path / "test" / "names.json"
+    names.write_text(names.read_text().replace("ä3", "ä4"))
+    # An edited list is no list.
+    with pytest.raises(IntegrityError, match=r"names\.json"):
+        open_test(named)
+    # Nor do those of pictures stay beside arrays that take their place.
+    assert open_test(write_set(tmp_path)[1]).names is None
 
 
 def section(**changes):

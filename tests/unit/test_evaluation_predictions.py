@@ -62,10 +62,13 @@ def test_predictions_read_back_as_they_were(tmp_path, predictions):
 def test_predictions_say_what_their_columns_mean(tmp_path, predictions):
     path = tmp_path / "predictions.npz"
     tree = Head(class_names=NAMES, task=Task.HIERARCHICAL, ancestors=(("tame",), ("tame",), ("wild",)))
-    write_predictions(path, replace(predictions, head=tree, thresholds=(0.25,)))
+    files = tuple(f"owls/größer {n}.png" for n in range(50))
+    write_predictions(path, replace(predictions, head=tree, thresholds=(0.25,), names=files))
     # Two models can be compared only where a column is the same class in both.
     back = read_predictions(path, sha256_of(path))
     assert (back.head, back.thresholds) == (tree, (0.25,))
+    # A row is an image of the user's own, which has a name.
+    assert back.names == files
     np.savez(path, index=np.arange(50), labels=predictions.labels, probs=predictions.probs, class_names=NAMES)
     # Those kept before there were tasks are of one of k classes.
     assert read_predictions(path, sha256_of(path)).head == Head(class_names=NAMES)

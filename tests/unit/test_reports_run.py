@@ -1,6 +1,7 @@
 """The report of a run: a real small network on digits, whose classes bear hostile names; and every kind of task."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -150,6 +151,19 @@ def test_names_are_text_whatever_they_are(facts, page):
     text = "".join(read.texts)
     shown = [name for name in facts.head.class_names if name in text]
     assert HOSTILE[0] in shown and HOSTILE[1] in shown
+
+
+def test_an_image_is_called_by_its_file_where_it_has_one(facts, page, tmp_path):
+    _, _, read = page
+    # Arrays have places only.
+    assert "test image " in "".join(read.texts)
+    files = tuple(f"{'deep/' * 8}<b>{n}</b>.png" for n in range(len(facts.images)))
+    write_run_report(tmp_path, replace(facts, predictions=replace(facts.predictions, names=files)))
+    named = Reader((tmp_path / "report.html").read_text())
+    text = "".join(named.texts)
+    # Of a long path the end is shown, which tells files apart, and it is text whatever it is.
+    assert "test image " not in text and "</b>.png" in text and "b" not in named.tags
+    assert all(f"<b>{n}</b>.png" in text for n in confident_mistakes(facts, 6))
 
 
 def test_equal_facts_give_equal_bytes(facts, page, tmp_path):

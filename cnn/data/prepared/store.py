@@ -6,7 +6,9 @@
     ├── validation/...
     └── test/...          opened by `open_test` alone
 
-The bytes are the same on every machine, so that DVC can pin them.
+A split of a user's own pictures has a sealed `names.json` too: the file each image came from. Names are no part of
+`data_hash`: images that were only renamed are the same images. The bytes are the same on every machine, so that DVC can
+pin them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,11 +22,13 @@ import numpy.typing as npt
 from cnn.config.outputs import PREPARED
 from cnn.config.preparing import PrepareParams
 from cnn.config.reading import digest
-from cnn.data.arrays import DataSet, Split
+from cnn.data.arrays import DataSet, Names, Split
 from cnn.data.prepared.splits import TEST, TRAIN, VALIDATION
-from cnn.durable import check_file, read_sealed, sha256_of, write_atomic, write_sealed
-from cnn.errors import ConfigError
+from cnn.durable import check_file, read_sealed, sha256_of, storage_errors, write_atomic, write_sealed
+from cnn.errors import ConfigError, IntegrityError
 from cnn.records import Head, Task
+
+NAMES_FILE = "names.json"
 
 __all__ = ["Prepared", "Split", "open_test", "open_training", "read_prepared", "write_prepared"]
 
@@ -85,6 +89,7 @@ def write_prepared(
             path = folder / name / f"{part}.npy"
             _write_array(path, array.shape, array.dtype, pieces)
             files[f"{name}/{part}.npy"] = sha256_of(path)
+        _write_names(folder / name / NAMES_FILE, split)
     manifest = {
         "source": data.source,
         "content_hash": data.content_hash,
@@ -199,7 +204,28 @@ def _open(prepared: Prepared, name: str) -> Split:
     for path in paths:
         check_file(prepared.folder / path, prepared.files[path], made_by="cnn prepare")
     images, labels = (np.load(prepared.folder / path, mmap_mode="r", allow_pickle=False) for path in paths)
-    return Split(images=images, labels=labels)
+    return Split(images=images, labels=labels, names=_names(prepared.folder / name / NAMES_FILE, len(labels)))
+
+
+def _write_names(path: Path, split: Split) -> None:
+    """Those of other pictures, prepared here before, must not stay beside images that have none."""
+    if split.names is None:
+        with storage_errors(path):
+            path.unlink(missing_ok=True)
+        return
+    # a file's name need not be UTF-8
+    write_sealed(path, {"names": [str(name).encode(errors="backslashreplace").decode() for name in split.names]})
+
+
+def _names(path: Path, n_images: int) -> Names | None:
+    """None where there are none, as of arrays and of sets prepared by earlier versions."""
+    if not path.exists():
+        return None
+    names = read_sealed(path, made_by="cnn prepare")["names"]
+    if len(names) != n_images:
+        received, change = f"{len(names)} names", "run cnn prepare again"
+        raise IntegrityError(path, received=received, expected=f"one for each of {n_images} images", change=change)
+    return np.array(names, dtype=object)
 
 
 def _write_array(
