@@ -38,7 +38,7 @@ class SearchParams(Frozen):
     budget: BudgetParams
     train_limit: Annotated[int, Field(ge=1)] | None = None
     rounds: Annotated[int, Field(ge=1, le=100)] = 3
-    remedies: Literal["on", "off"] = "on"
+    remedies: Literal["on", "off"] = "off"
     finalists: Annotated[int, Field(ge=1, le=100)] = 3
     finalist_seeds: Annotated[int, Field(ge=0, le=100)] = 2
     executor: Literal["local", "inline"] = "local"

@@ -169,7 +169,8 @@ REMEDIES: Mapping[str, tuple[str, tuple[Move, ...]]] = {
 ORDER: Mapping[Verdict, tuple[str, ...]] = {
     Verdict.HEALTHY: (),
     Verdict.OVERFITTING: (
-        *("early_stopping", "dropout", "batch_norm", "augmentation"),
+        # changed images before dropout: measured on CIFAR-10, they close more of the gap and cost no accuracy
+        *("early_stopping", "augmentation", "dropout", "batch_norm"),
         *("weight_decay", "smaller_model", "more_data"),
     ),
     Verdict.UNDERFITTING: ("less_dropout", "less_weight_decay", "bigger_model", "batch_norm", "more_epochs"),

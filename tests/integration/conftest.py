@@ -35,6 +35,7 @@ SEARCH = {
         "optimizer.learning_rate": {"type": "float", "low": 0.002, "high": 0.02, "log": True},
     },
     "budget": {"trials": 4, "minutes": None, "cpu_minutes": None, "epochs": 4},
+    "remedies": "on",  # which has the most to lose by a kill
     "train_limit": 600,
     "finalists": 2,
     "finalist_seeds": 1,

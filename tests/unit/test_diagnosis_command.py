@@ -47,7 +47,7 @@ def test_a_table_of_figures_is_diagnosed(curves):
     assert text.splitlines()[0].endswith("curves.csv: overfitting")
     interval = difference_interval(0.95, 5000, 0.8, 5000, confidence=0.95)
     assert f"he gap in accuracy at the best epoch, 11, is +0.150 ({interval.low:+.3f} to {interval.high:+.3f})" in text
-    assert text.index("1. early stopping") < text.index("2. dropout") < text.index("7. more data")
+    assert text.index("1. early stopping") < text.index("2. augmentation") < text.index("7. more data")
 
 
 def test_json_is_one_object_and_nothing_else(curves, capsys):

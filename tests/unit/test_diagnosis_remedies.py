@@ -16,11 +16,11 @@ def test_every_verdict_has_its_remedies_and_every_remedy_its_verdict():
     assert {name for names in ORDER.values() for name in names} == set(REMEDIES)
 
 
-def test_overfitting_is_treated_in_the_order_of_the_field():
+def test_overfitting_is_treated_first_by_what_costs_least():
     named = [remedy.name for remedy in remedies(Verdict.OVERFITTING, BASIC, {"best": 12.0})]
-    # What costs nothing first, what changes the network later, new images last.
+    # What takes nothing from the network first, what changes it later, new images last.
     assert named == [
-        *("early_stopping", "dropout", "batch_norm", "augmentation"),
+        *("early_stopping", "augmentation", "dropout", "batch_norm"),
         *("weight_decay", "smaller_model", "more_data"),
     ]
 
