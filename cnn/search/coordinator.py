@@ -11,7 +11,7 @@ Each step is written to the ledger before the next one depends on it:
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from cnn.config.params import SearchParams
@@ -45,6 +45,7 @@ class Coordinator:
     Args:
         base: The recipe that proposals vary.
         steering: Rounds and remedies; None: a plain search.
+        first: Tried before the engine proposes any.
     """
 
     def __init__(
@@ -59,10 +60,11 @@ class Coordinator:
         budget: Budget,
         screen: Screen,
         steering: Steering | None = None,
+        first: Sequence[Proposal] = (),
     ) -> None:
         self._params, self._base, self._study = params, base, study
         self._searcher, self._executor, self._logbook = searcher, executor, logbook
-        self._budget, self._screen, self._steering = budget, screen, steering
+        self._budget, self._screen, self._steering, self._first = budget, screen, steering, first
         self._ledger = study.ledger
         self._runs = Runs(self._ledger.rows())
         self._exhausted = self._waiting = False
@@ -146,13 +148,18 @@ class Coordinator:
         return self._begin(JobId(asked.proposal.number), asked.proposal, asked.seed, facts=facts)
 
     def _asked(self, trials: list[LedgerRow]) -> Asked:
-        if self._steering is None:
-            return Asked(proposal=self._searcher.ask(len(trials)), facts={})
-        opened = self._steering.turn(trials, self._budget.progress(self._runs.n_counted(), self._runs.costs()))
-        if opened:
-            self._logbook.rounds(self._steering.rounds)
-            self._screen.opened(len(self._steering.rounds), opened.changes)
-        return self._steering.ask(self._searcher, trials)
+        if self._steering:
+            opened = self._steering.turn(trials, self._budget.progress(self._runs.n_counted(), self._runs.costs()))
+            if opened:
+                self._logbook.rounds(self._steering.rounds)
+                self._screen.opened(len(self._steering.rounds), opened.changes)
+        number = len(trials)
+        if number < len(self._first):
+            self._searcher.enter(self._first[number])
+            return Asked(proposal=self._first[number])
+        return (
+            self._steering.ask(self._searcher, trials) if self._steering else Asked(proposal=self._searcher.ask(number))
+        )
 
     def _next_repeat(self) -> JobId | None:
         params = self._params

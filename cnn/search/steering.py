@@ -7,7 +7,7 @@ it, so that a search that goes on after a kill has the same rounds and the same 
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from cnn.records import Outcome, Proposal, Scalar
@@ -84,7 +84,7 @@ class Asked:
 
     proposal: Proposal | Pause
     seed: int | None = None
-    facts: Mapping[str, str]
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Steering:
@@ -133,7 +133,7 @@ class Steering:
             self._pairs[number] = pair
             return Asked(proposal=proposal, seed=origin.seed, facts={"pairs": pairs_text(self._pairs)})
         adjust = adjuster(self._space, self.rounds[-1].focus, seed=self._seed, number=number)
-        return Asked(proposal=searcher.ask(number, adjust), facts={})
+        return Asked(proposal=searcher.ask(number, adjust))
 
     def is_pair(self, number: int) -> bool:
         """Whether a trial is compared with another, epoch by epoch, and so must not be pruned."""

@@ -1,8 +1,7 @@
 """Step 2: find the recipe."""
 
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +19,11 @@ if TYPE_CHECKING:
     from cnn.config.recipe import Recipe
     from cnn.data.arrays import Split
     from cnn.data.prepared.store import Prepared
-    from cnn.search.coordinator import Coordinator
-    from cnn.search.engines.searcher import Searcher
     from cnn.search.finalists import Standing
     from cnn.search.parts import SearchParts
     from cnn.search.space import Space
-    from cnn.search.steering import Steering
     from cnn.search.study import Study
+    from cnn.steps.learning import Ground
 
 _DELIVERY_S = 60.0
 
@@ -53,11 +50,13 @@ def search(
     from cnn.data.prepared.store import read_prepared
     from cnn.search.budget import Budget
     from cnn.search.coordinator import Coordinator
+    from cnn.search.interrupting import interruptible
     from cnn.search.logbook import Logbook, verdict_counts
     from cnn.search.results import front_numbers, totals, write_results
     from cnn.search.screen import Screen
     from cnn.search.study import open_study
     from cnn.search.winner import winner_words
+    from cnn.steps.learning import Ground, ending_early, memory_of, not_used, steering_of
     from cnn.steps.weights import drop_start, kept_start
     from cnn.tracking.conventions import flat
 
@@ -69,24 +68,23 @@ def search(
     engine = engine_name(params.search)
 
     with open_study(environment.studies, identity, night=environment.night) as study:
-        searcher = parts.searcher(space, study.name)
+        searcher = ending_early(params.search, parts.searcher(space, study.name), space, study, console.print)
         console.print(f"study {study.name} {'goes on' if study.resumed else 'begins'}: {engine}", highlight=False)
         base = kept_start(base, study.folder, prepared.image_shape, parts.registry)
         tags = _tags(params, base, prepared, environment) | {"study": study.name}
-        n_clean = min(len(training), params.search.train_limit or len(training), len(validation))
-        diagnose = parts.diagnose(prepared.head, n_clean, len(validation)) if parts.diagnose else None
-        steering = _steering(
-            params.search,
-            parts,
-            searcher,
-            study,
+        ground = Ground(
+            params=params.search,
             space=space,
             base=base,
             prepared=prepared,
-            n_clean=n_clean,
+            n_train=min(len(training), params.search.train_limit or len(training)),
             n_val=len(validation),
         )
-        _say_what_is_not_used(console, params.search, parts, steering)
+        diagnose = parts.diagnose(prepared.head, ground.n_clean, ground.n_val) if parts.diagnose else None
+        memory = memory_of(ground, environment, study, searcher)
+        steering = steering_of(ground, parts, searcher, study)
+        for line in [*memory.sentences(), *not_used(params.search, searcher, engine=engine)]:
+            console.print(line, highlight=False)
         logbook = Logbook(parts.tracker, study.name, tags, draw=parts.draw, scratch=study.folder, diagnose=diagnose)
         logbook.open(flat(params.search.model_dump(mode="json", exclude={"space"})) | _space_params(params.search))
         epochs = params.search.budget.epochs + base.most_epochs - base.training.epochs
@@ -113,8 +111,9 @@ def search(
                 budget=budget,
                 screen=screen,
                 steering=steering,
+                first=memory.proposals(params.search.budget.epochs),
             )
-            with _ctrl_c(coordinator):
+            with interruptible(coordinator.interrupt):
                 try:
                     winner = coordinator.run()
                 except SpaceError:  # no trial brought a model: going on would only say so again
@@ -122,87 +121,42 @@ def search(
                     drop_start(study.folder)
                     raise
         rows = study.ledger.rows()
-        objective = params.search.objective
         files = write_results(
             out,
             winner,
             coordinator.recipe(winner.row),
             rows,
             engine=engine,
-            objective=objective,
+            objective=params.search.objective,
             because=winner_words(rows, params.search),
         )
-        n_train = min(len(training), params.search.train_limit or len(training))
-        n_val = len(validation)
-        files.append(_report(out, study, params.search, base, prepared=prepared, n_train=n_train, n_val=n_val))
+        files.append(_report(out, study, ground))
         counts = verdict_counts(diagnose, (row.outcome for row in rows if row.outcome and row.id.repeat == 0))
-        logbook.close(winner, totals(rows) | counts, files, pareto=front_numbers(rows, objective))
+        logbook.close(winner, totals(rows) | counts, files, pareto=front_numbers(rows, params.search.objective))
         parts.tracker.flush(_DELIVERY_S)
         study.finish()  # the very last: until then, a start after a kill goes on with this study
         drop_start(study.folder)
     return winner
 
 
-def _report(
-    out: Path,
-    study: "Study",
-    params: SearchParams,
-    base: "Recipe",
-    *,
-    prepared: "Prepared",
-    n_train: int,
-    n_val: int,
-) -> Path:
+def _report(out: Path, study: "Study", ground: "Ground") -> Path:
     from cnn.reports.study import write_study_report
     from cnn.reports.study_facts import Round, StudyFacts
     from cnn.search.rounds import read_rounds
 
     facts = StudyFacts(
         name=study.name,
-        source=prepared.source,
-        head=prepared.head,
-        engine=engine_name(params),
-        params=params,
+        source=ground.prepared.source,
+        head=ground.prepared.head,
+        engine=engine_name(ground.params),
+        params=ground.params,
         rows=study.ledger.rows(),
-        n_train=n_train,
-        n_val=n_val,
-        base=base,
+        n_train=ground.n_train,
+        n_val=ground.n_val,
+        base=ground.base,
         rounds=tuple(Round(first_trial=one.first_trial, changes=one.changes) for one in read_rounds(study.ledger)),
     )
     return write_study_report(out / "study.html", facts)
-
-
-def _say_what_is_not_used(
-    console: "Console", params: SearchParams, parts: "SearchParts", steering: "Steering | None"
-) -> None:
-    said = []
-    if parts.adviser and not steering:
-        said.append(f"search.remedies is off: {engine_name(params)} tries only what it proposes itself")
-    if params.objective.weighs_gap and params.pruner != "none":
-        said.append("search.pruner is not used: with accuracy_and_gap each trial runs all its epochs")
-    for line in said:
-        console.print(line, highlight=False)
-
-
-def _steering(
-    params: SearchParams,
-    parts: "SearchParts",
-    searcher: "Searcher",
-    study: "Study",
-    *,
-    space: "Space",
-    base: "Recipe",
-    prepared: "Prepared",
-    n_clean: int,
-    n_val: int,
-) -> "Steering | None":
-    """The rounds of a search; None for a plain one."""
-    from cnn.search.steering import Steering
-
-    if parts.adviser is None or not searcher.steerable:
-        return None
-    adviser = parts.adviser(space, base, head=prepared.head, n_clean=n_clean, n_val=n_val, data_hash=prepared.data_hash)
-    return Steering(space, study, adviser, seed=params.seed, n_rounds=params.rounds)
 
 
 def _space(params: SearchParams, base: "Recipe") -> "Space":
@@ -229,9 +183,11 @@ def _tags(params: Params, base: "Recipe", prepared: "Prepared", environment: Env
 def study_digest(params: SearchParams, base: Mapping[str, Any], data_hash: str, head: Head) -> str:
     """Of what decides which trials a search tries and how they come out; its budget, apart from epochs, does not."""
     free = {"budget", "workers", "executor", "trials_per_worker", "worker_memory_mb", "contact_sheet"}
-    free |= {"experiment", "recipe"}
+    free |= {"experiment", "recipe", "min_gain"}  # the last ends a search, as its budget does
     if params.objective == ObjectiveParams():  # searches begun before there was a choice go on
         free.add("objective")
+    if params.memory == "none":
+        free.add("memory")
     settings = params.model_dump(mode="json", exclude=free)
     return digest(settings, params.budget.epochs, base, data_hash, head.document())
 
@@ -248,25 +204,6 @@ def _space_params(params: SearchParams) -> dict[str, Scalar]:
     return {
         f"space.{name}": ", ".join(f"{key} {value}" for key, value in body.items()) for name, body in dumped.items()
     }
-
-
-@contextmanager
-def _ctrl_c(coordinator: "Coordinator") -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the search cleanly; a second one ends it at once."""
-
-    def interrupt(number: int, _frame: object) -> None:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        coordinator.interrupt()
-
-    try:
-        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: whoever called handles signals
-        before = {}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _images(prepared: "Prepared", train_limit: int | None) -> "tuple[Split, Split]":

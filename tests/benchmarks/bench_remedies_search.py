@@ -24,14 +24,12 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from figures import print_arms, print_facts, print_head
+from plain_network import BASE, SPACE, environment_in, write_halved
 from rich.console import Console
 
 from cnn import wiring
-from cnn.config.environment import Environment, read_environment
 from cnn.config.params import Params
-from cnn.data.sources.catalogue import SOURCES
 from cnn.records import TrialState, best_row
 from cnn.runtime import configure_process, cpu_count_available
 from cnn.search.focus import is_whole
@@ -42,22 +40,6 @@ from cnn.steps.prepare import prepare
 from cnn.steps.search import search
 from cnn.tracking.memory import MemoryTracker
 
-BASE = {
-    "model": {"blocks": 2, "filters": 16, "head": "flatten", "dense_units": 64},
-    "optimizer": {"name": "adamw", "learning_rate": 0.001, "weight_decay": 0.0001},
-    "training": {"batch_size": 32},
-}
-SPACE = {
-    "model.filters": {"type": "int", "low": 8, "high": 32, "step": 8},
-    "model.dense_units": {"type": "int", "low": 32, "high": 256, "log": True},
-    "model.batch_norm": {"type": "choice", "values": ["none", "before_activation"]},
-    "model.dropout": {"type": "float", "low": 0.0, "high": 0.5},
-    "model.head_dropout": {"type": "float", "low": 0.0, "high": 0.6},
-    "optimizer.learning_rate": {"type": "float", "low": 0.0003, "high": 0.01, "log": True},
-    "optimizer.weight_decay": {"type": "float", "low": 0.0001, "high": 0.1, "log": True},
-    "augment.flip": {"type": "choice", "values": [False, True]},
-    "augment.shift": {"type": "choice", "values": [0.0, 0.1]},
-}
 OFF, ON = "remedies off", "remedies on"
 
 
@@ -122,9 +104,9 @@ def _compare(root, source, given):
     root.mkdir(parents=True)
     with redirect_stdout(io.StringIO()):
         if given.halved:
-            _write_halved(source, root / "halved.npz")
+            write_halved(source, root / "halved.npz")
         (root / "base.yaml").write_text(json.dumps(BASE), encoding="utf-8")
-        prepare(_params(root, source, given, 0, "off"), _environment(root / "home"), data)
+        prepare(_params(root, source, given, 0, "off"), environment_in(root / "home"), data)
     pairs = []
     for seed in range(given.first_seed, given.first_seed + given.seeds):
         # in turns, so that neither has the warmer machine
@@ -190,7 +172,7 @@ def _trials_line(found):
 
 
 def _found(home, data, params):
-    environment = _environment(home)
+    environment = environment_in(home)
     parts = wiring.search_parts(params, environment, MemoryTracker())
     search(params, environment, parts, Console(file=io.StringIO()), data=data, out=home / "out")
     (study,) = study_names(environment.studies)
@@ -211,19 +193,6 @@ def _kind(number, rounds, pairs, seed):
         return "first"
     focus = [one.focus for one in rounds if one.first_trial <= number][-1]
     return "focus" if focus and not is_whole(seed, number) else "whole"
-
-
-def _environment(home):
-    return Environment(home=home, data_cache=str(read_environment().downloads))
-
-
-def _write_halved(source, path):
-    """The mean of each 2 x 2 pixels."""
-    found = SOURCES[source].load(None, read_environment().downloads).train
-    n, height, width, channels = found.images.shape
-    blocks = found.images.reshape(n, height // 2, 2, width // 2, 2, channels)
-    images = np.concatenate([part.mean(axis=(2, 4)).round().astype(np.uint8) for part in np.array_split(blocks, 20)])
-    np.savez(path, x_train=images, y_train=found.labels)
 
 
 def _params(root, source, given, seed, remedies):

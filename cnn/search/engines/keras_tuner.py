@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from cnn.config.space import Choice, Dimension, Float
 from cnn.records import Outcome, Proposal, Scalar, TrialState
-from cnn.search.engines.searcher import Adjust, Pause, StoredTrial
+from cnn.search.engines.searcher import Adjust, Known, Pause, StoredTrial
 from cnn.search.focus import adjusted
 from cnn.search.space import Space
 
@@ -30,6 +30,7 @@ N_GRID_POINTS = 5
 
 _EPOCHS = "tuner/epochs"
 _KEPT = ("seed_state", "brackets", "current_bracket", "current_iteration")
+_WORST = 0.0  # the worst score there is, whatever the task: of an earlier trial that diverged
 _FOREVER = 1_000_000_000
 
 
@@ -56,12 +57,24 @@ class KerasTunerSearcher:
         """A grid tries its points, and a bracket promotes what it has drawn itself."""
         return self._sampler in ("random", "bayesian")
 
+    @property
+    def learns(self) -> bool:
+        """Only the Gaussian process goes by scores; it takes any trial."""
+        return self._sampler == "bayesian"
+
+    def remember(self, known: Sequence[Known]) -> None:
+        for place, trial in enumerate(known):
+            coded = {path: self._codes[path].coded(value) for path, value in trial.values.items()}
+            entered = self._enter(f"known-{place}", coded)
+            entered.status, entered.score = "COMPLETED", _WORST if trial.score is None else trial.score
+            self._oracle.ongoing_trials.pop(entered.trial_id)
+
     def restore(self, trials: Sequence[StoredTrial], state: str) -> None:
         for trial in trials:
             number = trial.proposal.number
             if self._sampler == "grid":
                 self._populate(number)
-            self._enter(number, self._coded(trial.proposal))
+            self._enter(_id(number), self._coded(trial.proposal))
             if trial.outcome is not None:
                 self.tell(trial.outcome)
         if state:
@@ -77,11 +90,11 @@ class KerasTunerSearcher:
         if adjust is not None:
             proposal = replace(proposal, values=adjusted(self._space, values, adjust))
             coded = self._coded(proposal)
-        self._enter(number, coded)
+        self._enter(_id(number), coded)
         return proposal
 
     def enter(self, proposal: Proposal) -> None:
-        self._enter(proposal.number, self._coded(proposal))
+        self._enter(_id(proposal.number), self._coded(proposal))
 
     def report(self, number: int, epoch: int, score: float) -> bool:
         return False
@@ -126,14 +139,15 @@ class KerasTunerSearcher:
             oracle.gpr.fit(*oracle._vectorize_trials())
             oracle.trials = trials
 
-    def _enter(self, number: int, coded: dict[str, Any]) -> None:
+    def _enter(self, trial_id: str, coded: dict[str, Any]) -> Trial:
         space = self._oracle.get_space()
         space.values = dict(coded)
-        trial = Trial(space, trial_id=_id(number), status="RUNNING")
+        trial = Trial(space, trial_id=trial_id, status="RUNNING")
         self._oracle.trials[trial.trial_id] = trial
         self._oracle.ongoing_trials[trial.trial_id] = trial
         self._oracle.start_order.append(trial.trial_id)
         self._oracle._record_values(trial)
+        return trial
 
     def _coded(self, proposal: Proposal) -> dict[str, Any]:
         coded: dict[str, Any] = {path: self._codes[path].coded(value) for path, value in proposal.values.items()}

@@ -17,7 +17,7 @@ from cnn.records import Outcome, Proposal, Scalar
 from cnn.search.engines.optuna_goal import Goal
 from cnn.search.engines.optuna_mirror import StudyMirror
 from cnn.search.engines.optuna_samplers import check_sampler, make_pruner, make_sampler
-from cnn.search.engines.searcher import Adjust, StoredTrial
+from cnn.search.engines.searcher import Adjust, Known, StoredTrial
 from cnn.search.space import Space
 
 _STUDY = "search"
@@ -77,8 +77,25 @@ class OptunaSearcher:
         )
         self._study_id = self._storage.get_study_id_from_name(_STUDY)
         self._ids: list[int] = []
+        self._n_known = 0  # trials of earlier searches, before ours
         self._doomed: set[int] = set()
         self._mirror = StudyMirror(storage_url, study_name, distributions=self._distributions, goal=self._goal)
+
+    @property
+    def learns(self) -> bool:
+        """Others draw without looking at scores, or from trials that they proposed themselves."""
+        return self._sampler in ("tpe", "gp")
+
+    def remember(self, known: Sequence[Known]) -> None:
+        for trial in known:
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    params=dict(trial.values),
+                    distributions={path: self._distributions[path] for path in trial.values},
+                    values=self._goal.known(trial.score, trial.gap),
+                )
+            )
+        self._n_known = len(known)
 
     def restore(self, trials: Sequence[StoredTrial], state: str) -> None:
         kept = json.loads(state) if state else {"study": {}, "trials": {}}
@@ -123,9 +140,9 @@ class OptunaSearcher:
         return json.dumps({"study": study, "trials": trials}) if study or trials else ""
 
     def _enter(self, number: int, optuna_number: int) -> None:
-        if optuna_number != number:
-            raise ValueError(f"trial {number} was asked for out of order: {optuna_number} is next")
-        self._ids.append(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number))
+        if optuna_number != number + self._n_known:
+            raise ValueError(f"trial {number} was asked for out of order: {optuna_number - self._n_known} is next")
+        self._ids.append(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, optuna_number))
 
     def _readd(self, trial: StoredTrial, notes: Mapping[str, Any]) -> None:
         """A trial of the ledger, its reports judged again so that pruners find the marks they left on it."""
@@ -138,7 +155,7 @@ class OptunaSearcher:
             system_attrs=dict(notes),
         )
         self._study.add_trial(template)
-        self._enter(number, len(self._ids))
+        self._enter(number, self._n_known + len(self._ids))
         for row in trial.curve:
             self._judge(number, row.epoch, row.val_score)
         if trial.outcome is not None:
@@ -161,7 +178,8 @@ class OptunaSearcher:
         for name, value in self._goal.constraints(outcome).items():
             self._storage.set_trial_system_attr(self._ids[outcome.number], name, value)
         # A pruned trial's value is its last score: Optuna takes it from the reports.
-        self._study.tell(outcome.number, values if state is optuna.trial.TrialState.COMPLETE else None, state)
+        number = self._n_known + outcome.number
+        self._study.tell(number, values if state is optuna.trial.TrialState.COMPLETE else None, state)
 
     def _sampler_notes(self) -> dict[int, dict[str, Any]]:
         """Notes on trials: all generations, and of CMA-ES's optimizers those that can still be read."""

@@ -48,6 +48,12 @@ class Goal:
             return optuna.trial.TrialState.FAIL, None
         return state, values
 
+    def known(self, score: float | None, gap: float) -> Sequence[float]:
+        """The values of a trial of an earlier search; one that diverged has the worst there are."""
+        if score is None:
+            return [_WORST, *([1.0] if self._objective.weighs_gap else [])]
+        return [score, *([gap] if self._objective.weighs_gap else [])]
+
     def shown(self, outcome: Outcome) -> Ending:
         """The same for a person: what was not trained has no value, and what was cut off the last one."""
         score = outcome.score

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cnn.records import Outcome, Proposal
-from cnn.search.engines.searcher import Adjust, StoredTrial
+from cnn.search.engines.searcher import Adjust, Known, StoredTrial
 from cnn.search.focus import adjusted
 from cnn.search.space import Space
 
@@ -25,6 +25,11 @@ class RandomSearcher:
         self._space = space
         self._seed = seed
         self._epochs = epochs
+
+    learns = False
+
+    def remember(self, known: Sequence[Known]) -> None:
+        pass
 
     def restore(self, trials: Sequence[StoredTrial], state: str) -> None:
         pass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from cnn.records import Curve, Outcome, Proposal, Scalar
+from cnn.records import Curve, Outcome, Proposal, Scalar, Values
 
 
 class Pause(Enum):
@@ -32,6 +32,22 @@ class StoredTrial:
     outcome: Outcome | None = None
 
 
+class Known(Protocol):
+    """A trial of an earlier search."""
+
+    @property
+    def values(self) -> Values: ...
+    @property
+    def score(self) -> float | None:
+        """Larger is better; None where it diverged, which is worse than any score."""
+        ...
+
+    @property
+    def gap(self) -> float:
+        """The overfitting gap in accuracy, 0 or more."""
+        ...
+
+
 Adjust = Callable[[str, Scalar | None], Scalar]
 """From a dimension and what an engine proposes for it (None: nothing) to the value that is tried."""
 
@@ -42,6 +58,15 @@ class Searcher(Protocol):
     @property
     def steerable(self) -> bool:
         """Whether it takes trials with other values than it proposes: `adjust` and `enter`."""
+        ...
+
+    @property
+    def learns(self) -> bool:
+        """Whether its proposals follow from scores, and it can be told of trials that it never asked for."""
+        ...
+
+    def remember(self, known: "Sequence[Known]") -> None:
+        """Trials of earlier searches, from which it goes on; called before `restore`, at each start with the same."""
         ...
 
     def restore(self, trials: Sequence[StoredTrial], state: str) -> None:
