@@ -2,7 +2,9 @@
 
 import re
 import socket
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -98,17 +100,24 @@ def _check_sqlite(uri: str) -> None:
         if path.is_dir():  # as is the address without a file
             raise _no_address(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
-        head = _head(path)
-    if head not in (b"", b"SQLite format 3\0"):
+        sound = _is_database(path)
+    if not sound:
         change = "move the file away or set CNN_TRACKING_URI"
         raise IntegrityError(path, received="a file that is no database", expected="a sqlite database", change=change)
 
 
-def _head(path: Path) -> bytes:
+def _is_database(path: Path) -> bool:
+    """Asked of sqlite: a file handle of our own would take sqlite's locks along when it is closed, and whoever comes
+    next would take itself for the only one that has the file open.
+    """
     if not path.exists():
-        return b""
-    with path.open("rb") as file:
-        return file.read(16)
+        return True
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            db.execute("PRAGMA schema_version")
+    except sqlite3.DatabaseError as error:
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_NOTADB
+    return True
 
 
 def _silent(uri: str, received: str) -> ServiceError:
