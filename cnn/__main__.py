@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cnn.cli import looks, steps
+from cnn.cli import again, data, looks, registry, service, steps
 from cnn.errors import Interrupted, UserError
 
 
@@ -18,7 +18,7 @@ def _application() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for kind in (steps, looks):
+    for kind in (steps, registry, service, looks, data, again):
         whole.add_typer(kind.commands)
     return whole
 

@@ -26,6 +26,13 @@ class Night:
         reason: Why that part failed, in a line; empty when it was interrupted.
         verdict: What became of the challenger, in a sentence.
         saved: Whether the night is a DVC experiment, in a sentence.
+        cpu_s: Processor seconds of each part, those of the processes it started and waited for included.
+        settings: `params.yaml` by dotted path, as this night had it.
+        data_hash: Of the prepared data.
+        data: What its data check found; empty when none was made.
+        figures: Of the candidate on the test images, by the names of an evaluation, with its overfitting gap.
+        run: The candidate's, in the tracker.
+        decision: The verdict with its figures and rules.
     """
 
     name: str
@@ -40,6 +47,13 @@ class Night:
     version: str = ""
     verdict: str = ""
     saved: str = ""
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    data_hash: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    run: str = ""
+    decision: dict[str, Any] = field(default_factory=dict)
 
 
 class Nights:
@@ -103,14 +117,21 @@ class Nights:
         write_sealed(self._folder / f"{night.name}.json", asdict(changed))
         return changed
 
-    def in_checkout(self, checkout: Path) -> AbstractContextManager[None]:
+    def page(self, name: str) -> Path:
+        """Where a night's morning page lies, if it has one."""
+        return self._folder / f"{name}.html"
+
+    def in_checkout(self, checkout: Path, *, patience_s: float = 2.0) -> AbstractContextManager[None]:
         """Held while a night runs in this checkout.
+
+        Args:
+            patience_s: How long to wait for one under way.
 
         Raises:
             ServiceError: Another night runs in it.
         """
         name = str(checkout).strip("/").replace("/", "-")
-        return exclusive(self._lock(f"checkout-{name}"), what="a night")
+        return exclusive(self._lock(f"checkout-{name}"), what="a night", patience_s=patience_s)
 
     def alive(self, name: str) -> AbstractContextManager[None]:
         """Held by the process that runs this night."""

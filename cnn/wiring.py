@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cnn.search.steering import Adviser
     from cnn.search.study import Study
     from cnn.tracking.mlflow import MlflowTracker
+    from cnn.tracking.reader import MlflowReader
     from cnn.tracking.registry import Registry
     from cnn.tracking.tracker import Tracker
 
@@ -62,6 +63,13 @@ def registry(environment: Environment) -> "Registry":
     from cnn.tracking.mlflow_registry import MlflowRegistry
 
     return MlflowRegistry(environment)
+
+
+def reader(environment: Environment) -> "MlflowReader":
+    """Runs of this machine's tracking address."""
+    from cnn.tracking.reader import MlflowReader
+
+    return MlflowReader(environment)
 
 
 def search_parts(params: Params, environment: Environment, made: "Tracker") -> "SearchParts":

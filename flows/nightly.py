@@ -5,13 +5,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from prefect import flow, tags, task  # noqa: TID251
 from prefect.runtime import flow_run  # noqa: TID251
 from rich.console import Console
 
 from cnn import wiring
+from cnn.commands.data_check import DataCheck, check_may_train
 from cnn.commands.morning import show_morning
+from cnn.commands.night_page import candidate_facts
 from cnn.config.environment import Environment, read_environment
 from cnn.config.params import Params
 from cnn.config.reading import PARAMS_FILE, digest, preset_names, read_params, write_overrides
@@ -20,7 +23,9 @@ from cnn.errors import ServiceError
 from cnn.nights import Night, Nights
 from cnn.search.study import ended_without_winner, is_busy
 from cnn.steps.promote import Verdict
-from flows import artifacts, stages
+from cnn.tracking.conventions import flat
+from flows import artifacts, notices, stages
+from flows.data_check import checked
 from flows.reconcile import home_tag, reconcile_all
 from flows.settings import checked_params
 
@@ -36,9 +41,25 @@ def run_night(overrides: Sequence[str]) -> int:
         UserError: The settings are wrong, or another night runs here.
     """
     environment, console = read_environment(), Console()
+    with opened(overrides, environment) as night:
+        code = _run(night, environment, console)
+    if code == 0:
+        kept = Nights(environment.home / "nights").read(night.name)
+        show_morning(kept, read_params(), environment, console)
+    return code
+
+
+@contextmanager
+def opened(overrides: Sequence[str], environment: Environment, *, patience_s: float = 2.0) -> Iterator[Night]:
+    """The night of this folder while it runs: the one that was interrupted, or a new one.
+
+    Args:
+        patience_s: How long to wait for another night under way.
+    """
     nights, checkout = Nights(environment.home / "nights"), Path.cwd()
     stages.check_remote(environment.dvc_remote)
-    with nights.in_checkout(checkout):
+    stages.check_git_remote(environment.git_remote)
+    with nights.in_checkout(checkout, patience_s=patience_s):
         overrides = [*overrides, *_next_seed(overrides, nights.all(), checkout)]
         params = checked_params(overrides)
         if overrides:
@@ -48,13 +69,13 @@ def run_night(overrides: Sequence[str]) -> int:
         if is_busy(study):
             received, change = f"the search of {night.name} still under way", "wait for it to end, or end it"
             raise ServiceError(study, received=received, expected="no process of a killed night", change=change)
-        with nights.alive(night.name):
-            code = _run(night, environment, console)
-        if ended_without_winner(study):  # going on would only say so again
-            nights.write(nights.read(night.name), finished=True, verdict="no trial brought a model")
-    if code == 0:
-        show_morning(nights.read(night.name), params, environment, console)
-    return code
+        os.environ["CNN_NIGHT"] = night.name
+        try:
+            with nights.alive(night.name):
+                yield night
+        finally:
+            if ended_without_winner(study):  # going on would only say so again
+                nights.write(nights.read(night.name), finished=True, verdict="no trial brought a model")
 
 
 def _next_seed(overrides: Sequence[str], nights: Sequence[Night], checkout: Path) -> list[str]:
@@ -72,7 +93,6 @@ def _next_seed(overrides: Sequence[str], nights: Sequence[Night], checkout: Path
 
 
 def _run(night: Night, environment: Environment, console: Console) -> int:
-    os.environ["CNN_NIGHT"] = night.name
     verb = "goes on" if night.seconds else "begins"
     console.print(f"{night.name} {verb}; starting Prefect, which takes half a minute", highlight=False)
     with tags(home_tag(environment)):
@@ -92,11 +112,20 @@ def nightly(night: str) -> None:
     A step that fails ends the night; its next start goes on from there.
     """
     params, environment = read_params(), read_environment()
-    clock = _Clock(Nights(environment.home / "nights"), night)
+    with artifacts.morning_page(night, params, environment):
+        _parts(night, params, environment, _Clock(Nights(environment.home / "nights"), night))
+
+
+def _parts(night: str, params: Params, environment: Environment, clock: "_Clock") -> None:
+    clock.note(settings=flat(params.model_dump(mode="json", by_alias=True)))
     with clock.measures("reconcile"):
         reconcile(str(flow_run.id))
     with clock.measures("prepare"):
         prepare(environment.dvc_remote, may_have_changed=params.prepare.path is not None)
+    with clock.measures("data check"):
+        found = check_data(night, params, environment)
+        clock.note(data=found.document(), data_hash=found.data_hash)
+        check_may_train(found, params.data_check)
     with clock.measures("search"):
         search()
     clock.note(searched=True)
@@ -105,12 +134,14 @@ def nightly(night: str) -> None:
         train(may_have_changed=params.train.recipe not in ("winner", *preset_names()))
     with clock.measures("evaluate"):
         evaluate()
+    clock.note(**candidate_facts())
     with clock.measures("register and promote"):
         register(params, environment)
         verdict = promote(params, environment)
     artifacts.verdict(night, verdict)
+    notices.about(verdict, params.register_.name, environment)
     with clock.measures("save"):
-        saved = save(night, environment.dvc_remote)
+        saved = save(night, environment.dvc_remote, environment.git_remote)
     clock.finish(version=f"{params.register_.name} version {verdict.challenger}", verdict=verdict, saved=saved)
 
 
@@ -127,6 +158,12 @@ def prepare(remote: str, *, may_have_changed: bool) -> None:
     if remote and not may_have_changed:
         stages.pull(remote)
     stages.run_stage("prepare", force=may_have_changed)
+
+
+@task
+def check_data(night: str, params: Params, environment: Environment) -> DataCheck:
+    """What has changed since the champion and the night before."""
+    return checked(params, environment, night=night)
 
 
 @task
@@ -166,10 +203,12 @@ def promote(params: Params, environment: Environment) -> Verdict:
 
 
 @task
-def save(night: str, remote: str) -> str:
-    """The night becomes a DVC experiment of its name, and goes to the remote when there is one."""
-    saved = stages.save(night)
-    return f"{saved}; {stages.push(remote)}" if remote else saved
+def save(night: str, remote: str, git_remote: str) -> str:
+    """The night becomes a DVC experiment of its name, and goes to the remotes that are set."""
+    said = [stages.save(night)]
+    said += [stages.push(remote)] if remote else []
+    said += [stages.push_night(night, git_remote)] if git_remote else []
+    return "; ".join(said)
 
 
 class _Clock:
@@ -180,7 +219,7 @@ class _Clock:
 
     @contextmanager
     def measures(self, part: str) -> Iterator[None]:
-        began = time.monotonic()
+        began, spent = time.monotonic(), _cpu_s()
         self._night = self._nights.write(self._night, part=part, reason="")
         left, reason = part, ""
         try:
@@ -191,10 +230,18 @@ class _Clock:
             raise
         finally:
             seconds = {**self._night.seconds, part: self._night.seconds.get(part, 0.0) + time.monotonic() - began}
-            self._night = self._nights.write(self._night, seconds=seconds, part=left, reason=reason)
+            cpu_s = {**self._night.cpu_s, part: self._night.cpu_s.get(part, 0.0) + _cpu_s() - spent}
+            self._night = self._nights.write(self._night, seconds=seconds, cpu_s=cpu_s, part=left, reason=reason)
 
-    def note(self, *, searched: bool) -> None:
-        self._night = self._nights.write(self._night, searched=searched)
+    def note(self, **facts: Any) -> None:
+        self._night = self._nights.write(self._night, **facts)
 
     def finish(self, *, version: str, verdict: Verdict, saved: str) -> None:
-        self._nights.write(self._night, finished=True, version=version, verdict=verdict.sentence(), saved=saved)
+        said = {"verdict": verdict.sentence(), "decision": verdict.document()}
+        self._night = self._nights.write(self._night, finished=True, version=version, saved=saved, **said)
+
+
+def _cpu_s() -> float:
+    """Processor seconds of this process, and of those it started and waited for, and so on."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system

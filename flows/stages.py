@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from cnn.errors import CnnError, ConfigError
+from cnn.lineage import git
 from cnn.runtime import is_alive
 
 if TYPE_CHECKING:
@@ -39,13 +40,15 @@ class StageError(CnnError):
     """
 
     def __init__(self, stage: str, code: int, reason: str = "") -> None:
-        self.code, self.reason = code, reason or f"exit code {code}"
+        self.stage, self.code, self.reason = stage, code, reason or f"exit code {code}"
         super().__init__(f"stage {stage} ended with exit code {code}")
 
 
 def is_no_users_mistake(_task: object, _run: object, state: "State[object]") -> bool:
     """Whether trying again may help."""
     mishap = state.result(raise_on_failure=False)
+    if isinstance(mishap, TimeoutError):  # the night's own limit
+        return False
     return not (isinstance(mishap, StageError) and mishap.code in (_USER_MISTAKE, _INTERRUPTED))
 
 
@@ -104,6 +107,38 @@ def save(night: str) -> str:
         return "not saved as a DVC experiment: this folder is no git checkout"
     code, complaint = _dvc("exp", "save", "--force", "--name", night, quiet=True, settings=_identity())
     return f"saved as DVC experiment {night}" if code == 0 else f"not saved as a DVC experiment: {complaint}"
+
+
+def push_night(night: str, git_remote: str) -> str:
+    """Send a saved night to a git remote, where other clones find it; a sentence that says whether it got there."""
+    refs = git("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{night}").split()
+    if not refs:
+        return f"not pushed to git remote {git_remote}: it is no DVC experiment"
+    answer = subprocess.run(
+        ["git", "push", "--quiet", "--force", git_remote, *(f"{ref}:{ref}" for ref in refs)],
+        env=os.environ | {"GIT_TERMINAL_PROMPT": "0"},  # at night nobody types a password
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    complaint = (answer.stderr.strip().splitlines() or ["no reason given"])[-1]
+    return (
+        f"pushed to git remote {git_remote}" if answer.returncode == 0 else f"not pushed to {git_remote}: {complaint}"
+    )
+
+
+def check_git_remote(remote: str) -> None:
+    """A git remote that is not configured is told before a night begins.
+
+    Raises:
+        ConfigError: Git knows no remote of this name.
+    """
+    names = git("remote").split() if remote else []
+    if remote and remote not in names:
+        expected = f"one of {', '.join(names)}" if names else "a configured remote"
+        change = f"run git remote add {remote} PLACE or set CNN_GIT_REMOTE"
+        raise ConfigError("CNN_GIT_REMOTE", received=remote, expected=expected, change=change)
 
 
 def _identity() -> dict[str, str]:

@@ -78,8 +78,8 @@ def diagnose(
 
 @commands.command(rich_help_panel="Looking")
 def ui(
-    mlflow_port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
-    optuna_port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
+    mlflow_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Else CNN_MLFLOW_PORT.")] = None,
+    optuna_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Else CNN_OPTUNA_PORT.")] = None,
 ) -> None:
     """Open MLflow and optuna-dashboard on this machine, until Ctrl-C."""
     from cnn.commands.ui import ui
@@ -88,12 +88,15 @@ def ui(
 
 
 @commands.command(rich_help_panel="Looking")
-def status() -> None:
+def status(
+    open_: Annotated[bool, typer.Option("--open", help="Open the latest night's morning page in the browser.")] = False,
+) -> None:
     """Show the latest night, the champion, its accuracy, and where to look."""
+    from cnn.commands.night_page import open_page
     from cnn.commands.status import status
 
     params, environment = settings(None)
-    status(params, environment, screen())
+    (open_page if open_ else status)(params, environment, screen())
 
 
 @commands.command(rich_help_panel="Looking")

@@ -1,5 +1,7 @@
 """The six steps, in their order, and the night that runs them all."""
 
+from typing import Annotated
+
 import typer
 
 from cnn.cli.calls import Overrides, run_flow, screen, settings, tracking
@@ -65,15 +67,25 @@ def register(set_: Overrides = None) -> None:
 
 
 @commands.command(rich_help_panel="The six steps")
-def promote(set_: Overrides = None) -> None:
-    """6. Make the challenger champion if it is better beyond luck."""
+def promote(
+    version: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Decide about this version instead of the challenger.")
+    ] = None,
+    force: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Promote whatever the rules say; the reason is kept.")
+    ] = None,
+    set_: Overrides = None,
+) -> None:
+    """6. Make the challenger champion if it is sound, and better beyond luck."""
     from cnn import wiring
+    from cnn.commands.verdict import show_verdict
     from cnn.steps.promote import promote
 
     params, environment = settings(set_)
     with tracking(params, environment, "promote") as tracker:
-        verdict = promote(params, environment, tracker, wiring.registry(environment))
-    screen().print(verdict.sentence(), highlight=False)
+        registry = wiring.registry(environment)
+        verdict = promote(params, environment, tracker, registry, number=version, force=force)
+    show_verdict(verdict, screen())
 
 
 @commands.command(rich_help_panel="The six steps")

@@ -71,7 +71,7 @@ def is_version(name: str) -> bool:
 
 
 def _from_registry(name: str, version: "Version | None", registry: "Registry") -> ChosenModel:
-    from cnn.steps.promote import kept_predictions
+    from cnn.promotion.kept import kept_predictions
 
     if version is None or not version.is_ours:
         received = "no such version" if version is None else f"version {version.number}, registered by others"

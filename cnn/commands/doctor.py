@@ -37,7 +37,7 @@ def checks(environment: Environment) -> Mapping[str, Callable[[], Iterable[Findi
         "programs": installation.programs,
         "TensorFlow and its devices, which takes 10 to 25 s": installation.devices,
         "disks": lambda: machine.disk(environment),
-        "ports": machine.listeners,
+        "ports": lambda: machine.listeners(environment),
         "databases": lambda: state.databases(environment),
         "ledgers": lambda: state.ledgers(environment),
         "tracking": lambda: state.tracking(environment),

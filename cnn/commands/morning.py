@@ -11,7 +11,7 @@ from cnn.config.environment import Environment
 from cnn.config.outputs import EVALUATED, SEARCHED
 from cnn.config.params import Params
 from cnn.durable import read_sealed
-from cnn.nights import Night
+from cnn.nights import Night, Nights
 from cnn.records import Task
 
 
@@ -21,6 +21,8 @@ def show_morning(night: Night, params: Params, environment: Environment, console
     console.print(_durations(night))
     metrics = read_sealed(EVALUATED / "evaluate.json", made_by="cnn evaluate")
     console.print(Panel(_summary(night, params, metrics), title=night.name, title_align="left", expand=False))
+    page = Nights(environment.home / "nights").page(night.name)
+    console.print(f"  morning page: {page}", highlight=False, markup=False, soft_wrap=True)
     console.print(_next_commands(environment), highlight=False, soft_wrap=True)
 
 
@@ -56,7 +58,7 @@ def _durations(night: Night) -> Table:
 def _next_commands(environment: Environment) -> str:
     looks = {
         "make ui": "every trial's curves in MLflow, the study in optuna-dashboard",
-        "cnn status": "the latest night and the champion",
+        "cnn status --open": "the morning page, in the browser",
         "dvc exp show -A": "the nights with their settings and figures",
     }
-    return "\n".join(f"  {command:<16} {what}" for command, what in looks.items())
+    return "\n".join(f"  {command:<18} {what}" for command, what in looks.items())

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from cnn.commands.service_status import service_panel
 from cnn.config.environment import Environment
 from cnn.config.params import Params
 from cnn.nights import Night, Nights
@@ -33,6 +34,7 @@ def status(params: Params, environment: Environment, console: Console) -> None:
     _show(console, "Latest night", _night(nights))
     _show(console, "Latest search", _search(environment.studies, nights.all()))
     _show(console, "Champion", _champion(params.register_.name, environment, console))
+    _show(console, "Service", service_panel(environment))
     _show(console, "Where to look", _places(environment))
 
 
@@ -69,6 +71,7 @@ def _night(nights: Nights) -> RenderableType:
         "version": night.version,
         "verdict": night.verdict,
         "saved": night.saved,
+        "page": str(page) if (page := nights.page(night.name)).exists() else "",
     }
     return Group(_facts(facts), *([_durations(night)] if night.seconds else []))
 
@@ -223,6 +226,8 @@ def _places(environment: Environment) -> RenderableType:
     return _facts(
         {
             "cnn ui": "every trial's curves in MLflow, the study in optuna-dashboard",
+            "cnn up": "the nightly service: MLflow, Prefect with its schedule, optuna-dashboard",
+            "cnn status --open": "the latest night's morning page, in the browser",
             "cnn doctor": "whether all is sound",
             "tracking": without_password(environment.mlflow_uri),
             "studies": str(environment.studies),

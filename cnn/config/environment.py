@@ -3,9 +3,11 @@
 import os
 import re
 import secrets
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from cnn.config.frozen import Frozen
 from cnn.durable import exclusive, write_text
@@ -17,8 +19,26 @@ _VARIABLES = {
     "study_storage": "CNN_STUDY_STORAGE",
     "data_cache": "CNN_DATA_CACHE",
     "dvc_remote": "CNN_DVC_REMOTE",
+    "git_remote": "CNN_GIT_REMOTE",
     "night": "CNN_NIGHT",
+    "mlflow_port": "CNN_MLFLOW_PORT",
+    "prefect_port": "CNN_PREFECT_PORT",
+    "optuna_port": "CNN_OPTUNA_PORT",
+    "notify": "CNN_NOTIFY",
+    "notify_about": "CNN_NOTIFY_ABOUT",
 }
+
+
+class Event(StrEnum):
+    """What a notice may be sent about."""
+
+    CHAMPION_CHANGED = "champion-changed"
+    NIGHT_FAILED = "night-failed"
+    DATA_CHECK_FAILED = "data-check-failed"
+    GAP_TOO_WIDE = "gap-too-wide"
+
+
+_Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class Environment(Frozen):
@@ -30,7 +50,14 @@ class Environment(Frozen):
         study_storage: Optuna storage URL; empty: `HOME/optuna.db`.
         data_cache: Folder of downloaded archives; empty: `HOME/downloads`.
         dvc_remote: Name of the DVC remote nights are pulled from and pushed to; empty: none.
+        git_remote: Name of the git remote to which a night's DVC experiment is pushed; empty: none.
         night: Name of the night this process works for; set by the nightly flow; empty: none.
+        mlflow_port: Where the service's MLflow listens, on loopback.
+        prefect_port: Where its Prefect does.
+        optuna_port: Where its optuna-dashboard does.
+        notify: Whom notices go to: words, each a Prefect block as `slack-webhook/NAME` or an address of apprise as
+            `mailto://…`; empty: nobody.
+        notify_about: Values of `Event`; empty: all of them.
     """
 
     home: Path = Field(default_factory=lambda: Path.home() / ".cnn-overnight")
@@ -38,7 +65,23 @@ class Environment(Frozen):
     study_storage: str = ""
     data_cache: str = ""
     dvc_remote: str = ""
+    git_remote: str = ""
     night: str = ""
+    mlflow_port: _Port = 5000
+    prefect_port: _Port = 4200
+    optuna_port: _Port = 8080
+    notify: str = ""
+    notify_about: str = ""
+
+    @property
+    def service(self) -> Path:
+        """Logs and state of the service."""
+        return self.home / "service"
+
+    @property
+    def prefect_home(self) -> Path:
+        """Prefect's own database and settings."""
+        return self.home / "prefect"
 
     @property
     def mlflow_uri(self) -> str:
@@ -68,6 +111,11 @@ class Environment(Frozen):
         return self.home / "studies"
 
     @property
+    def fingerprints(self) -> Path:
+        """What is known of data that were prepared once: `cnn.data.quality.fingerprint`."""
+        return self.home / "data"
+
+    @property
     def _own_optuna_url(self) -> str:
         return f"sqlite:///{self.home / 'optuna.db'}"
 
@@ -94,16 +142,31 @@ def read_environment() -> Environment:
     """The settings of this process.
 
     Raises:
-        ConfigError: A variable starts with `CNN_` and is none of ours, or a file lies where the home should be.
+        ConfigError: A variable starts with `CNN_` and is none of ours or out of range, or a file lies where the home
+            should be.
     """
     unknown = sorted(name for name in os.environ if name.startswith("CNN_") and name not in _VARIABLES.values())
     if unknown:
         known = ", ".join(_VARIABLES.values())
         raise ConfigError(unknown[0], received="an unknown setting", expected=f"one of {known}", change="unset it")
     given = {field: os.environ[name] for field, name in _VARIABLES.items() if os.environ.get(name)}
-    environment = Environment.model_validate(given)
+    environment = _validated(given)
     home = environment.home.expanduser().absolute()
     there = next(path for path in (home, *home.parents) if path.exists())
     if not there.is_dir():
         raise ConfigError("CNN_HOME", received=f"{there}, a file", expected="a folder", change="name another place")
     return environment.model_copy(update={"home": home})
+
+
+def _validated(given: dict[str, str]) -> Environment:
+    for word in given.get("notify_about", "").split():
+        if word not in [*Event]:
+            expected, change = f"words out of {', '.join(Event)}", "set it anew or unset it"
+            raise ConfigError("CNN_NOTIFY_ABOUT", received=word, expected=expected, change=change)
+    try:
+        return Environment.model_validate(given)
+    except ValidationError as error:
+        name = _VARIABLES[str(error.errors()[0]["loc"][0])]
+        raise ConfigError(
+            name, received=os.environ[name], expected="a port, 1 to 65535", change="set it anew or unset it"
+        ) from error

@@ -1,4 +1,4 @@
-"""The six sections of `params.yaml`, one a step."""
+"""The sections of `params.yaml`: one a step, and what is made of data that have changed."""
 
 from typing import Annotated, Literal
 
@@ -80,9 +80,28 @@ class RegisterParams(Frozen):
 
 
 class PromoteParams(Frozen):
-    """When the champion moves: the level of the one-sided exact McNemar test."""
+    """The gate before the champion: a rule a key, but `alpha`, `margin` and `guard_alpha`, which are levels."""
 
     alpha: Fraction = 0.05
+    margin: Fraction = 0.0
+    class_loss: Fraction = 0.03
+    brier_loss: Fraction = 0.005
+    guard_alpha: Fraction = 0.05
+    max_gap: Annotated[float, Field(gt=0.0, le=1.0)] | None = 0.2
+    latency_ms: Annotated[float, Field(gt=0.0)] | None = None
+    size_mb: Annotated[float, Field(gt=0.0)] | None = None
+    smoke: bool = True
+
+
+class DataCheckParams(Frozen):
+    """What counts as a change of the data, and which one ends a night before it trains."""
+
+    stops: Literal["failed", "drifted", "never"] = "failed"
+    alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.01
+    distance: Fraction = 0.1
+    balance: Fraction = 0.1
+    max_relabelled: Fraction = 0.05
+    least_images: Fraction = 0.5
 
 
 class Params(Frozen):
@@ -94,3 +113,4 @@ class Params(Frozen):
     evaluate: EvaluateParams = EvaluateParams()
     register_: Annotated[RegisterParams, Field(alias="register")] = RegisterParams()
     promote: PromoteParams = PromoteParams()
+    data_check: DataCheckParams = DataCheckParams()

@@ -32,6 +32,11 @@ def latency_ms(recipe: Recipe, image_shape: tuple[int, int, int], head: Head) ->
     mixed = recipe.training.mixed_precision
     model = build_model(recipe.model, image_shape, head, seed=0, mixed_precision=mixed)
     model.compile(jit_compile=False)
+    return median_ms(model, image_shape)
+
+
+def median_ms(model: keras.Model, image_shape: tuple[int, int, int]) -> float:
+    """As `latency_ms`, of a model that is there, with its own way of being compiled."""
     image = np.zeros((1, *image_shape), np.uint8)
     for _ in range(N_WARM):
         _seconds(model, image)

@@ -36,6 +36,7 @@ def prepare(params: Params, environment: Environment, folder: Path | None = None
     from cnn.data.quality.card import data_card
     from cnn.data.quality.checks import check_classes, check_content
     from cnn.data.quality.cleaning import cleaned
+    from cnn.data.quality.fingerprint import keep_fingerprint
     from cnn.data.quality.screen import card_screen
     from cnn.data.sources.catalogue import load_source
     from cnn.durable import write_json
@@ -52,6 +53,7 @@ def prepare(params: Params, environment: Environment, folder: Path | None = None
     prepared = write_prepared(folder, data, splits, head, params.prepare)
     card = data_card(data, splits, prepared.data_hash, clean.left_out)
     write_json(folder / CARD_FILE, card.document())
+    keep_fingerprint(environment.fingerprints, prepared, splits)
     drop_pictures(cache)
     rich.print(card_screen(card, data.place))
     return prepared

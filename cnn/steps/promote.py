@@ -1,7 +1,7 @@
-"""Step 6: the champion moves when the challenger is better on the same test images, beyond luck."""
+"""Step 6: the champion moves when the challenger passes the gate: sound, and better on the same images beyond luck."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,127 +10,169 @@ from typing import TYPE_CHECKING, Any
 from cnn.config.environment import Environment
 from cnn.config.outputs import PREPARED
 from cnn.config.params import Params
-from cnn.steps.evaluate import load_model, predictions_on_test
+from cnn.promotion.verdict import Verdict, decided, says_the_same
+from cnn.steps.evaluate import predictions_on_test
+from cnn.tracking.promotions import LEDGER
 
 if TYPE_CHECKING:
     from cnn.data.prepared.store import Prepared
-    from cnn.evaluation.comparison import PairedTest
-    from cnn.evaluation.predictions import Predictions
+    from cnn.promotion.gate import Match
+    from cnn.promotion.log import Standing
     from cnn.records import Head
     from cnn.tracking.registry import Registry, Version
     from cnn.tracking.tracker import Tracker
 
-LEDGER = "promotions.jsonl"
-_WAY_OUT = "choose another register.name, or remove the alias champion in MLflow"
+__all__ = ["LEDGER", "Verdict", "promote"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What was decided about a challenger, and why.
-
-    Args:
-        champion: Number of the version that was champion before; None when there was none.
-        figures: Of the paired test: wins, losses, n, difference and its interval, p_value; empty when none was made.
-    """
-
-    promoted: bool
-    reason: str
-    challenger: int
-    champion: int | None
-    figures: Mapping[str, float] = field(default_factory=dict)
-
-    def sentence(self) -> str:
-        """The verdict as a person reads it."""
-        outcome = "is champion now" if self.promoted else "was not promoted"
-        return f"version {self.challenger} {outcome}: {self.reason}"
+_ATTEMPTS = 10
+_SHORTEST_REASON = 3
 
 
 def promote(
-    params: Params, environment: Environment, tracker: "Tracker", registry: "Registry", *, data: Path = PREPARED
+    params: Params,
+    environment: Environment,
+    tracker: "Tracker",
+    registry: "Registry",
+    *,
+    number: int | None = None,
+    force: str | None = None,
+    data: Path = PREPARED,
 ) -> Verdict:
     """Decide about the challenger, write the decision down, and move the alias when it won.
 
     Args:
+        number: Of the version to decide about; None for the one with the alias `challenger`.
+        force: Why it should be champion whatever the rules say; kept, with the rules that failed. What is not as it was
+            registered is not forced.
         data: Folder of the prepared arrays; opened only when the champion was tested on other images than the
             challenger, and then its test images too.
 
     Raises:
-        ConfigError: There is no challenger.
+        ConfigError: There is no such version, or the reason is empty.
         IntegrityError: A model or predictions kept with a version are damaged, or the prepared test images are, or they
-            are not those that the challenger was tested on.
-        ServiceError: The registry does not answer.
+            are not those that the challenger was tested on; a line of the history is damaged.
+        ServiceError: The registry does not answer, or somebody else keeps moving the champion.
     """
-    from cnn.errors import ConfigError
-    from cnn.tracking.promotions import append_promotion, promoting, read_promotions
-    from cnn.tracking.registry import CHALLENGER, CHAMPION
+    from cnn.promotion.log import DecisionLog, tags_of
+    from cnn.tracking.promotions import promoting
 
-    name, ledger = params.register_.name, environment.home / LEDGER
+    if force is not None and len(force.strip()) < _SHORTEST_REASON:
+        from cnn.errors import ConfigError
+
+        raise ConfigError("--force", received="no reason", expected="why, in words that are kept", change="name it")
+    name, log = params.register_.name, DecisionLog(registry, params.register_.name, environment)
     with promoting(environment.home):
-        challenger, champion = (registry.version_by_alias(name, alias) for alias in (CHALLENGER, CHAMPION))
-        if challenger is None or not challenger.is_ours:
-            received = "no challenger" if challenger is None else f"version {challenger.number}, registered by others"
-            raise ConfigError(name, received=received, expected="a version of cnn register", change="run cnn register")
-        history = read_promotions(ledger)
-        if champion is not None and champion.number == challenger.number:
-            return decided(history, name, challenger.number)
-        verdict = judge(challenger, champion, registry, params, data)
-        if not history or not is_about(history[-1], name, verdict):  # a rerun after a kill says it once
-            append_promotion(ledger, entry(name, verdict))
-        said = {"promotion": "promoted" if verdict.promoted else "refused", "promotion_reason": verdict.reason}
-        registry.set_tags(challenger, said)
-        if verdict.promoted:
-            registry.set_alias(challenger, CHAMPION)  # the last: a champion always has its reason
-    tracker.set_tags(challenger.run_key, said)
+        challenger, verdict = _decided_and_settled(
+            log,
+            lambda: _challenger(registry, name, number),
+            partial(judge, registry=registry, params=params, environment=environment, data=data),
+            force,
+        )
+    tracker.set_tags(challenger.run_key, tags_of({"kind": verdict.kind, **verdict.document()}))
+    _keep(tracker, challenger.run_key, verdict)
+    if force is not None and not verdict.promoted:
+        raise _not_even_by_force(challenger, verdict)
     return verdict
 
 
-def decided(history: Sequence[Mapping[str, Any]], name: str, number: int) -> Verdict:
-    """What was decided about the present champion when it was promoted."""
-    for line in reversed(history):
-        if line["model"] == name and line["challenger"] == number and line["promoted"]:
-            return Verdict(**{field: line[field] for field in Verdict.__dataclass_fields__})
-    return Verdict(promoted=False, reason="it is the champion already", challenger=number, champion=number)
+def _decided_and_settled(
+    log: Any, find: Callable[[], "Version"], judged: Callable[..., Verdict], force: str | None
+) -> tuple["Version", Verdict]:
+    """The verdict that counts. When another process moved the champion meanwhile, it is made again, and says so."""
+    from cnn.errors import ServiceError
 
-
-def is_about(line: Mapping[str, Any], name: str, verdict: Verdict) -> bool:
-    """Whether a line of the ledger is this very verdict."""
-    return all(line.get(field) == value for field, value in entry(name, verdict).items())
+    before: Standing | None = None
+    for _ in range(_ATTEMPTS):
+        standing, challenger = log.standing(), find()
+        champion = standing.champion
+        if champion is not None and champion.number == challenger.number:
+            return challenger, decided(standing.lines, challenger.number)
+        if before is not None and force is not None:
+            break
+        verdict = forced(judged(challenger, standing), force)
+        if before is not None and before.champion != champion:
+            now = f"version {champion.number}" if champion else "nobody"
+            verdict = replace(verdict, reason=f"the champion moved meanwhile, to {now}; {verdict.reason}")
+        if standing.lines and says_the_same(standing.lines[-1], verdict):  # a rerun after a kill says it once
+            return challenger, verdict
+        if log.append(verdict.document(), standing.head):
+            log.standing()
+            return challenger, verdict
+        before = standing
+    change = "see cnn history, then run it again"
+    raise ServiceError(
+        "champion", received="a decision of somebody else meanwhile", expected="it as it was", change=change
+    )
 
 
 def judge(
-    challenger: "Version", champion: "Version | None", registry: "Registry", params: Params, data: Path
+    challenger: "Version",
+    standing: "Standing",
+    *,
+    registry: "Registry",
+    params: Params,
+    environment: Environment,
+    data: Path,
 ) -> Verdict:
-    """Compare two versions by the images of the test set that only one of them answers entirely right.
+    """What the gate says of a challenger where things stand."""
+    from cnn.promotion.gate import decide
+    from cnn.promotion.soundness import soundness
+    from cnn.tracking.promotions import read_promotions
+
+    noted = read_promotions(environment.home / LEDGER)  # a registry that was lost took its looks along
+    return decide(
+        challenger,
+        standing.champion,
+        rulings=soundness(challenger, registry, params.promote, standing.lines),
+        match=lambda champion: _match(challenger, champion, registry, params, data),
+        params=params.promote,
+        lines=[*(line for line in noted if line.get("model") == challenger.name), *standing.lines],
+    )
+
+
+def forced(verdict: Verdict, force: str | None) -> Verdict:
+    """The verdict with a person's reason in the place of the rules that failed, unless files are not what they were."""
+    broken = any(ruling.rule == "digest" for ruling in verdict.failed)
+    if force is None or verdict.promoted or broken:
+        return verdict
+    past = ", ".join(ruling.rule for ruling in verdict.failed)
+    return replace(verdict, promoted=True, forced=force, reason=f"forced: {force}; past {past}: {verdict.reason}")
+
+
+def _challenger(registry: "Registry", name: str, number: int | None) -> "Version":
+    from cnn.errors import ConfigError
+    from cnn.tracking.registry import CHALLENGER
+
+    found = registry.version_by_alias(name, CHALLENGER) if number is None else registry.version(name, number)
+    if found is None or not found.is_ours:
+        sought = "challenger" if number is None else f"version {number}"
+        received = f"no {sought}" if found is None else f"version {found.number}, registered by others"
+        raise ConfigError(name, received=received, expected="a version of cnn register", change="run cnn register")
+    return found
+
+
+def _match(challenger: "Version", champion: "Version", registry: "Registry", params: Params, data: Path) -> "Match":
+    """What both said about the challenger's test images.
 
     A champion that was tested on other images is measured anew on those of the challenger; what it was registered with
     stays as it is.
     """
-    from cnn.evaluation.comparison import mcnemar
+    from cnn.promotion.gate import Match
+    from cnn.promotion.kept import kept_predictions
 
-    verdict = partial(Verdict, challenger=challenger.number, champion=champion.number if champion else None)
-    if champion is None:
-        return verdict(promoted=True, reason="there was no champion")
     if not champion.is_ours:
-        reason = f"the champion was registered by others, nothing is known of its test: {_WAY_OUT}"
-        return verdict(promoted=False, reason=reason)
-    alpha = params.promote.alpha
+        return Match(misfit="the champion was registered by others, nothing is known of its test")
     of_champion, of_challenger = (kept_predictions(version, registry) for version in (champion, challenger))
     if misfit := task_misfit(of_champion.head, of_challenger.head):
-        return verdict(promoted=False, reason=f"{misfit}: {_WAY_OUT}")
-    anew = False
-    if champion.tags.get("test_hash") != challenger.tags.get("test_hash"):
-        prepared, model, anew = _present_data(data, challenger), _loaded(champion, registry), True
-        if misfit := misfit_of(model, of_champion.class_names, prepared):
-            return verdict(promoted=False, reason=f"{misfit}: {_WAY_OUT}")
-        size, thresholds = params.evaluate.batch_size, of_champion.thresholds
-        of_champion = predictions_on_test(model, prepared, batch_size=size, thresholds=thresholds)
-    test = mcnemar(of_challenger.correct, of_champion.correct)
-    promoted = test.difference > 0 and test.p_value < alpha
-    reason = reason_of(test, alpha)
-    if anew:
-        reason = f"the champion was measured anew on the present test images: {reason}"
-        reason += "" if promoted else f"; if it was trained on some of them, {_WAY_OUT}"
-    return verdict(promoted=promoted, reason=reason, figures=figures_of(test))
+        return Match(misfit=misfit)
+    if champion.tags.get("test_hash") == challenger.tags.get("test_hash"):
+        return Match(challenger=of_challenger, champion=of_champion)
+    prepared, model = _present_data(data, challenger), _loaded(champion, registry)
+    if misfit := misfit_of(model, of_champion.class_names, prepared):
+        return Match(misfit=misfit)
+    size, thresholds = params.evaluate.batch_size, of_champion.thresholds
+    of_champion = predictions_on_test(model, prepared, batch_size=size, thresholds=thresholds)
+    return Match(challenger=of_challenger, champion=of_champion, anew=True)
 
 
 def task_misfit(champion: "Head", challenger: "Head") -> str:
@@ -159,34 +201,22 @@ def misfit_of(model: Any, class_names: Sequence[str], prepared: "Prepared") -> s
     return ""
 
 
-def reason_of(test: "PairedTest", alpha: float) -> str:
-    """The outcome of a paired test in words."""
-    counts = (
-        f"right where the champion is wrong on {test.wins} of {test.n} images, wrong where it is right on {test.losses}"
-    )
-    if test.difference <= 0:
-        return f"not better: {counts}"
-    relation = "below" if test.p_value < alpha else "not below"
-    return f"better by {100 * test.difference:.2f} points: {counts}; p = {test.p_value:.2g}, {relation} {alpha:g}"
-
-
-def figures_of(test: "PairedTest") -> dict[str, float]:
-    """A paired test as figures."""
-    return {name: float(value) for name, value in asdict(test).items()}
-
-
-def entry(name: str, verdict: Verdict) -> dict[str, object]:
-    """A verdict as a line of the ledger."""
-    return {"model": name, **asdict(verdict)}
-
-
-def kept_predictions(version: "Version", registry: "Registry") -> "Predictions":
-    """What a version said about the test images when it was evaluated."""
-    from cnn.evaluation.predictions import read_predictions
+def _keep(tracker: "Tracker", run_key: str, verdict: Verdict) -> None:
+    """The rules with their figures go to the candidate's run as a file."""
+    from cnn.durable import write_json
 
     with TemporaryDirectory() as folder:
-        path = registry.download_file(version, "predictions.npz", Path(folder))
-        return read_predictions(path, version.tags["sha256.predictions.npz"])
+        path = Path(folder) / "gate.json"
+        write_json(path, verdict.document())
+        tracker.log_file(run_key, path, "promotion")
+
+
+def _not_even_by_force(version: "Version", verdict: Verdict) -> Exception:
+    from cnn.errors import IntegrityError
+
+    subject = f"{version.name} version {version.number}"
+    change = "register the model again: what is not as it was registered is not forced"
+    return IntegrityError(subject, received=verdict.reason, expected="its files as registered", change=change)
 
 
 def _present_data(data: Path, challenger: "Version") -> "Prepared":
@@ -207,8 +237,7 @@ def _present_data(data: Path, challenger: "Version") -> "Prepared":
 
 def _loaded(version: "Version", registry: "Registry") -> Any:
     """A version's kept model, its digest checked."""
-    from cnn.runtime import configure_process
+    from cnn.training.model_file import load_harmless
 
-    configure_process(threads=None)
     with TemporaryDirectory() as folder:
-        return load_model(registry.download(version, Path(folder)), version.tags["sha256"])
+        return load_harmless(registry.download(version, Path(folder)), version.tags["sha256"])

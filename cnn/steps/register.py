@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cnn.tracking.registry import Registry, Version
     from cnn.tracking.tracker import ReadableTracker, Run
 
+CARD = "model_card.md"
 _DELIVERY_S = 120.0
 _MOST_THRESHOLDS = 100  # as a tag, which holds some thousand characters
 
@@ -25,19 +26,30 @@ def register(
     trained: Path = TRAINED,
     evaluated: Path = EVALUATED,
     data: Path = PREPARED,
+    checkout: Path = Path(),
 ) -> "Version":
     """Register the candidate and name it challenger. Registering it again finds the version it has.
+
+    Args:
+        trained: What the train step wrote.
+        evaluated: What the evaluate step wrote.
+        data: Folder of the prepared arrays; the test images in it are not opened.
+        checkout: Whose settings, lock and uncommitted changes are kept with the version.
 
     Raises:
         IntegrityError: The model, its figures or its predictions are missing, damaged, or do not belong together.
         ServiceError: The registry does not answer, or the candidate's run has not reached it.
     """
+    from tempfile import TemporaryDirectory
+
     import numpy as np
 
     from cnn.config.reading import digest
     from cnn.data.prepared.store import open_training, read_prepared
-    from cnn.durable import read_sealed
+    from cnn.durable import read_sealed, write_text
     from cnn.lineage import read_lineage
+    from cnn.reports.model_card import model_card
+    from cnn.reproduction.keeping import keep_origin
     from cnn.runtime import configure_process
     from cnn.tracking.conventions import flat, lineage_tags
     from cnn.tracking.registry import CHALLENGER, Candidate
@@ -50,26 +62,39 @@ def register(
 
     prepared = read_prepared(data)
     settings = digest(params.prepare, params.search, params.train, params.evaluate)
-    lineage = {"night": "none"} | lineage_tags(read_lineage(facts["data_hash"], settings, night=environment.night))
+    found = read_lineage(facts["data_hash"], settings, night=environment.night, folder=checkout)
+    lineage = {"night": "none"} | lineage_tags(found) | {"test_hash": metrics["test_hash"]}
     recipe = flat(facts["recipe"])
     figures = version_figures(facts, metrics)
-    _make_sure_of_run(tracker, environment, Run(key=facts["key"], name="candidate", params=recipe, tags=lineage))
-    candidate = Candidate(
-        model=trained / "model.keras",
-        run_key=facts["key"],
-        labels=prepared.class_names,
-        image_shape=prepared.image_shape,
-        example=np.asarray(open_training(prepared)[1].images[:1]),
-        lineage=lineage | {"test_hash": metrics["test_hash"]},
-        metrics=figures,
-        params={name: str(value) for name, value in recipe.items()},
-        tags=figure_tags(figures) | task_tags(facts) | image_tags(params),
-        files=(evaluated / "predictions.npz", trained / "train.json"),
-    )
-    version = registry.register(params.register_.name, candidate)
+    of_run = {name: value for name, value in lineage.items() if name != "test_hash"}
+    _make_sure_of_run(tracker, environment, Run(key=facts["key"], name="candidate", params=recipe, tags=of_run))
+    card = model_card(params.register_.name, prepared, facts, metrics, lineage, confidence=params.evaluate.confidence)
+    with TemporaryDirectory() as folder:
+        kept = keep_origin(Path(folder), params, checkout=checkout, model=trained / "model.keras")
+        write_text(Path(folder) / CARD, card)
+        candidate = Candidate(
+            model=trained / "model.keras",
+            run_key=facts["key"],
+            labels=prepared.class_names,
+            image_shape=prepared.image_shape,
+            example=np.asarray(open_training(prepared)[1].images[:1]),
+            lineage=lineage,
+            metrics=figures,
+            params={name: str(value) for name, value in recipe.items()},
+            tags=figure_tags(figures) | task_tags(facts) | image_tags(params),
+            files=(*_outputs(trained, evaluated), *kept, Path(folder) / CARD),
+        )
+        version = registry.register(params.register_.name, candidate)
+    registry.describe(version, card)
     registry.set_alias(version, CHALLENGER)
     tracker.set_tags(version.run_key, {"version": f"{version.name} {version.number}"})
     return version
+
+
+def _outputs(trained: Path, evaluated: Path) -> tuple[Path, ...]:
+    """What of the steps' files is kept with the version, beside its model."""
+    named = (trained / "train.json", evaluated / "predictions.npz", evaluated / "evaluate.json")
+    return (*named, *(path for path in (trained / "curves.csv",) if path.is_file()))
 
 
 def check_belongs(model: Path, evaluated: Path, candidate: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:

@@ -105,10 +105,10 @@ def artifact_root(environment: Environment) -> str | None:
 
 def search_runs(client: Any, condition: str, experiment: str | None = None) -> list[Any]:
     """All active runs that meet a condition, past MLflow's silent limit of 1,000 an answer."""
-    ids = [e.experiment_id for e in _pages(client.search_experiments) if experiment in (None, e.name)]
+    ids = [e.experiment_id for e in pages(client.search_experiments) if experiment in (None, e.name)]
     if not ids:
         return []
-    return _pages(lambda **page: client.search_runs(ids, condition, max_results=1000, **page))
+    return pages(lambda **page: client.search_runs(ids, condition, max_results=1000, **page))
 
 
 def find_run(client: Any, key: str, home: str) -> Any | None:
@@ -146,7 +146,8 @@ def checked_key(key: str) -> str:
     return key
 
 
-def _pages(search: Any) -> list[Any]:
+def pages(search: Any) -> list[Any]:
+    """All that a search of MLflow finds, past the limit of one answer: `search(page_token=...)` again and again."""
     found, token = [], None
     while True:
         page = search(page_token=token)

@@ -14,13 +14,16 @@ from typing import Any
 
 from cnn.config.environment import Environment
 from cnn.errors import ServiceError
-from cnn.tracking.client import answering, connect, find_run, key_elsewhere
-from cnn.tracking.registry import Candidate, Version, check_was_kept, checked_file
+from cnn.tracking.client import answering, connect, find_run, key_elsewhere, pages
+from cnn.tracking.registry import Candidate, Entry, Signature, Version, check_was_kept, checked_file
 from cnn.tracking.server import without_password
 
+_LONGEST_DESCRIPTION = 5000  # characters
 _MODEL = "data/model.keras"
 _KEPT = "kept"
 _HOME = "home"  # a version's tag: the CNN_HOME that registered it, to which its `run_key` belongs
+_LOG = ".decisions"  # no name of ours has a dot, so none of them can be a log
+_ENTRY, _SETTLED = "decision", "settled"
 _VERSIONS_TAG = "mlflow.modelVersions"  # by it the UI links a logged model to its versions
 
 
@@ -41,6 +44,16 @@ class MlflowRegistry:
     def version(self, name: str, number: int) -> Version | None:
         return self._found(lambda: self._client.get_model_version(name, str(number)))
 
+    def versions(self, name: str = "") -> tuple[Version, ...]:
+        condition = f"name = '{name}'" if name else None
+        found = self._ask(lambda: pages(partial(self._client.search_model_versions, condition, max_results=1000)))
+        models = (one for one in found if name or not one.name.endswith(_LOG))
+        return tuple(sorted(map(self._version, models), key=lambda version: (version.name, version.number)))
+
+    def describe(self, version: Version, text: str) -> None:
+        update = self._client.update_model_version
+        self._ask(lambda: update(version.name, str(version.number), description=text[:_LONGEST_DESCRIPTION]))
+
     def _found(self, call: Callable[[], Any]) -> Version | None:
         from mlflow.exceptions import MlflowException  # noqa: TID251
 
@@ -52,12 +65,48 @@ class MlflowRegistry:
             raise
 
     def set_alias(self, version: Version, alias: str) -> None:
-        self._ask(lambda: self._client.set_registered_model_alias(version.name, alias, str(version.number)))
+        self._put(lambda: self._client.set_registered_model_alias(version.name, alias, str(version.number)))
 
     def set_tags(self, version: Version, tags: Mapping[str, str]) -> None:
         set_tag = partial(self._client.set_model_version_tag, version.name, str(version.number))
         for key, value in tags.items():
-            self._ask(partial(set_tag, key, value))
+            self._put(partial(set_tag, key, value))
+
+    def signature(self, version: Version) -> Signature | None:
+        from mlflow.models import Model  # noqa: TID251
+
+        with tempfile.TemporaryDirectory() as folder:
+            kept = Model.load(str(self._download(version, "MLmodel", Path(folder)))).signature
+        if kept is None or len(kept.inputs.inputs) != 1 or len(kept.outputs.inputs) != 1:
+            return None
+        (taken,), (given,) = kept.inputs.inputs, kept.outputs.inputs
+        shape = tuple(int(side) for side in taken.shape[1:])
+        return Signature(image_type=str(taken.type), image_shape=shape, n_outputs=int(given.shape[-1]))
+
+    def entries(self, name: str) -> tuple[Entry, ...]:
+        return tuple(
+            Entry(position=version.number, text=version.tags.get(_ENTRY, ""), settled=_SETTLED in version.tags)
+            for version in self.versions(name + _LOG)
+        )
+
+    def append_entry(self, name: str, text: str, summary: str) -> None:
+        """A version of a registered model of its own: MLflow gives a number once, whoever asks at the same time."""
+        from mlflow.exceptions import MlflowException  # noqa: TID251
+
+        def append() -> Any:
+            make = self._client.create_model_version
+            return make(name + _LOG, f"decision:/{name}", tags={_ENTRY: text}, description=summary)
+
+        try:
+            self._ask(append)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            self._ask(lambda: self._make_name(name + _LOG))
+            self._ask(append)
+
+    def settle_entry(self, name: str, position: int) -> None:
+        self._put(lambda: self._client.set_model_version_tag(name + _LOG, str(position), _SETTLED, "yes"))
 
     def download(self, version: Version, folder: Path) -> Path:
         return checked_file(self._download(version, _MODEL, folder), version, "sha256")
@@ -145,6 +194,17 @@ class MlflowRegistry:
         if home and "run_key" in tags and home != self._environment.home_id():
             tags["run_key"] = key_elsewhere(tags["run_key"], home)
         return Version(name=found.name, number=int(found.version), source=found.source, tags=tags)
+
+    def _put(self, call: Callable[[], Any]) -> None:
+        """Of two processes that set one new tag at once MLflow refuses the second: by then it can be changed."""
+        from mlflow.exceptions import MlflowException  # noqa: TID251
+
+        try:
+            self._ask(call)
+        except MlflowException as error:
+            if error.error_code != "BAD_REQUEST":
+                raise
+            self._ask(call)
 
     def _ask(self, call: Callable[[], Any]) -> Any:
         return answering(call, self._uri)

@@ -1,4 +1,7 @@
-"""The history of promotions and refusals, one sealed line each, since MLflow keeps none of its aliases."""
+"""The history of promotions and refusals, one sealed line each, since MLflow keeps none of its aliases.
+
+This home's own copy; the one that all homes of a registry share is the registry's log of decisions, in the same lines.
+"""
 
 import fcntl
 import getpass
@@ -14,6 +17,7 @@ from typing import Any
 from cnn.durable import storage_errors
 from cnn.errors import IntegrityError
 
+LEDGER = "promotions.jsonl"
 _SEAL = "sha256"
 
 
@@ -29,13 +33,12 @@ def promoting(home: Path) -> Iterator[None]:
 
 
 def append_promotion(path: Path, entry: Mapping[str, Any]) -> None:
-    """Add a line to the ledger, with who and when, on disk before this returns.
+    """Add a line to the ledger, with who and when unless it has them, on disk before this returns.
 
     Raises:
         StorageError: It cannot be written.
     """
-    line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "by": _user(), **entry}
-    text = json.dumps(line | {_SEAL: _seal(line)}, ensure_ascii=False) + "\n"
+    text = sealed_line({**signed_now(), **entry}) + "\n"
     with storage_errors(path), path.open("a+b") as file:
         if file.tell() and not _ends_a_line(file):  # a line torn by a kill: what follows must not join it
             text = "\n" + text
@@ -52,28 +55,42 @@ def read_promotions(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    return list(_lines(path))
+    texts = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    return [read_line(text, f"{path}:{number}") for number, text in enumerate(texts, 1) if not _torn(text)]
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    for number, text in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True), 1):
-        try:
-            line = json.loads(text)
-            if line.pop(_SEAL) != _seal(line):
-                raise ValueError("its seal does not match")
-        except (ValueError, AttributeError, KeyError) as error:
-            if _torn(text):
-                continue
-            change = "the line was flipped or edited: restore it from a copy"
-            raise IntegrityError(
-                f"{path}:{number}", received="a damaged line", expected="as written", change=change
-            ) from error
-        yield line
+def signed_now() -> dict[str, str]:
+    """When and who: what every line begins with."""
+    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "by": _user()}
+
+
+def sealed_line(line: Mapping[str, Any]) -> str:
+    """A line as JSON, its last key the SHA-256 of all others."""
+    return json.dumps(dict(line) | {_SEAL: _seal(line)}, ensure_ascii=False)
+
+
+def read_line(text: str, subject: str) -> dict[str, Any]:
+    """A line, its seal checked and removed.
+
+    Args:
+        subject: Where it stands, for the error.
+
+    Raises:
+        IntegrityError: It is not what was written.
+    """
+    try:
+        line = json.loads(text)
+        if line.pop(_SEAL) != _seal(line):
+            raise ValueError("its seal does not match")
+    except (ValueError, AttributeError, KeyError) as error:
+        change = "the line was flipped or edited: restore it from a copy"
+        raise IntegrityError(subject, received="a damaged line", expected="as written", change=change) from error
+    return dict(line)
 
 
 def _torn(text: str) -> bool:
     """Whether a line lacks its end, the seal: a kill, not an edit."""
-    return not text.rstrip("\n").endswith("}")
+    return not text.endswith("}")
 
 
 def _ends_a_line(file: Any) -> bool:

@@ -1,13 +1,15 @@
 """Runs as MLflow gives them back."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 from cnn.config.environment import Environment
 from cnn.records import EpochRow
-from cnn.tracking.client import KEY, PARENT, answering, connect, find_run, of_home, search_runs
+from cnn.tracking.client import KEY, PARENT, answering, checked_key, connect, find_run, of_home, search_runs
 from cnn.tracking.tracker import LoggedRun, RunState
 
 _EPOCH_FIGURES = tuple(EpochRow(**dict.fromkeys(EpochRow.__dataclass_fields__, 0)).figures())
@@ -40,7 +42,25 @@ class MlflowReader:
         with TemporaryDirectory() as folder:
             return Path(self._ask(lambda: self._client.download_artifacts(run.info.run_id, path, folder))).read_bytes()
 
+    def trial_folders(self, study: str) -> list[Path]:
+        """Where the files of a study's trials lie on this machine; empty where a server keeps them."""
+        condition = f"tags.`{PARENT}` = '{checked_key(study)}' and {of_home(self._home)}"
+        runs = self._ask(lambda: search_runs(self._client, condition))
+        trials = [run for run in runs if run.data.tags[KEY] != f"{study}/candidate"]
+        places = [urlparse(run.info.artifact_uri) for run in trials]
+        return [Path(unquote(place.path)) for place in places if place.scheme in ("file", "")]
+
     def _find(self, key: str) -> Any | None:
+        """By its key, or by the id that MLflow gave it, as its UI shows."""
+        if re.fullmatch("[0-9a-f]{32}", key):
+            from mlflow.exceptions import MlflowException  # noqa: TID251
+
+            try:
+                return self._ask(lambda: self._client.get_run(key))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return None
         return self._ask(lambda: find_run(self._client, key, self._home))
 
     def _logged(self, key: str, run: Any) -> LoggedRun:

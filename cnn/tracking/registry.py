@@ -90,6 +90,35 @@ class Version:
         return self.tags["run_key"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What a served model takes and gives.
+
+    Args:
+        image_type: Of the numbers, as `uint8`.
+        image_shape: Height, width, channels.
+        n_outputs: Probabilities an image.
+    """
+
+    image_type: str
+    image_shape: tuple[int, ...]
+    n_outputs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An entry of a name's log of decisions.
+
+    Args:
+        position: 1, 2, ... in the order in which the registry took them; one of another entry is never given again.
+        settled: Whether all that follows from it has been done.
+    """
+
+    position: int
+    text: str
+    settled: bool
+
+
 class Registry(Protocol):
     """Keeps versions.
 
@@ -109,12 +138,40 @@ class Registry(Protocol):
         """A version by its number; None when there is none."""
         ...
 
+    def versions(self, name: str = "") -> tuple[Version, ...]:
+        """All versions of a name, or of every name, by name and number."""
+        ...
+
+    def describe(self, version: Version, text: str) -> None:
+        """Markdown that a person reads beside the version; it replaces what stood there."""
+        ...
+
     def set_alias(self, version: Version, alias: str) -> None:
         """Point an alias to a version."""
         ...
 
     def set_tags(self, version: Version, tags: Mapping[str, str]) -> None:
         """Tags of a version; a later value replaces an earlier one."""
+        ...
+
+    def signature(self, version: Version) -> Signature | None:
+        """What a server of this version would take and give; None when that was not written down."""
+        ...
+
+    def entries(self, name: str) -> tuple[Entry, ...]:
+        """The log of decisions about a name, oldest first."""
+        ...
+
+    def append_entry(self, name: str, text: str, summary: str) -> None:
+        """Add to the log, behind all that is in it: of two at once each has a position of its own.
+
+        Args:
+            summary: What a person reads beside it.
+        """
+        ...
+
+    def settle_entry(self, name: str, position: int) -> None:
+        """Note that all that follows from an entry has been done."""
         ...
 
     def download(self, version: Version, folder: Path) -> Path:
@@ -141,6 +198,9 @@ class MemoryRegistry:
         self._folder = folder
         self._versions: dict[str, list[Version]] = {}
         self._aliases: dict[tuple[str, str], int] = {}
+        self._signatures: dict[str, Signature] = {}
+        self._logs: dict[str, list[str]] = {}
+        self._settled: set[tuple[str, int]] = set()
 
     def register(self, name: str, candidate: Candidate) -> Version:
         tags = candidate.version_tags()
@@ -153,6 +213,8 @@ class MemoryRegistry:
         shutil.copyfile(candidate.model, place / "model.keras")
         for path in candidate.files:
             shutil.copyfile(path, place / path.name)
+        shape, n_outputs = candidate.image_shape, len(candidate.labels)
+        self._signatures[str(place)] = Signature(image_type="uint8", image_shape=shape, n_outputs=n_outputs)
         versions.append(Version(name=name, number=len(versions) + 1, source=str(place), tags=tags))
         return versions[-1]
 
@@ -164,12 +226,34 @@ class MemoryRegistry:
         versions = self._versions.get(name, [])
         return versions[number - 1] if 1 <= number <= len(versions) else None
 
+    def versions(self, name: str = "") -> tuple[Version, ...]:
+        names = sorted(self._versions) if not name else [name]
+        return tuple(version for name in names for version in self._versions.get(name, ()))
+
+    def describe(self, version: Version, text: str) -> None:
+        (Path(version.source) / "description.md").write_text(text, encoding="utf-8")
+
     def set_alias(self, version: Version, alias: str) -> None:
         self._aliases[version.name, alias] = version.number
 
     def set_tags(self, version: Version, tags: Mapping[str, str]) -> None:
         kept = self._versions[version.name]
         kept[version.number - 1] = replace(kept[version.number - 1], tags={**kept[version.number - 1].tags, **tags})
+
+    def signature(self, version: Version) -> Signature | None:
+        return self._signatures.get(version.source)
+
+    def entries(self, name: str) -> tuple[Entry, ...]:
+        return tuple(
+            Entry(position=position, text=text, settled=(name, position) in self._settled)
+            for position, text in enumerate(self._logs.get(name, ()), start=1)
+        )
+
+    def append_entry(self, name: str, text: str, summary: str) -> None:
+        self._logs.setdefault(name, []).append(text)
+
+    def settle_entry(self, name: str, position: int) -> None:
+        self._settled.add((name, position))
 
     def download(self, version: Version, folder: Path) -> Path:
         return checked_file(Path(shutil.copy(Path(version.source) / "model.keras", folder)), version, "sha256")

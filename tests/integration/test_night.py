@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -159,7 +160,23 @@ def test_prefect_knows_both_starts_and_shows_the_artifacts(night, checkout):
     # The killed flow run was found and marked, the second one is complete.
     assert [state for (state,) in states] == ["CRASHED", "COMPLETED"]
     # The leaderboard and the verdict are to be seen there.
-    assert {"leaderboard", "verdict"} <= artifacts
+    assert {"leaderboard", "verdict", "morning-page"} <= artifacts
+
+
+def test_the_morning_page_lies_in_the_home_and_with_the_candidate(night, checkout):
+    nights = Nights(checkout.environment.home / "nights")
+    (record,) = nights.all()
+    page = nights.page(record.name).read_text(encoding="utf-8")
+    # Its first screen: the champion, and that nothing is wrong, although the night was killed on its way.
+    assert "There is a champion now" in page
+    assert "Nothing went wrong." in page
+    assert str(nights.page(record.name)) in night["output"]
+    # The same page is among the files of the candidate's run.
+    kept = MlflowReader(checkout.environment).read_file(record.run, f"night/{record.name}.html")
+    assert kept.decode() == page
+    # What each part cost, the search's workers included.
+    assert record.cpu_s["search"] > 1.0
+    assert record.cpu_s.keys() == record.seconds.keys()
 
 
 def test_a_second_repro_does_nothing(night, checkout):
@@ -209,6 +226,24 @@ def test_the_remote_has_what_another_clone_needs(night, checkout, tmp_path):
     # The same bytes arrive, the model's included.
     for name in ("data/prepared/test/images.npy", "outputs/train/model.keras", "outputs/search/winner.yaml"):
         assert (clone / name).read_bytes() == (checkout.folder / name).read_bytes()
+
+
+def test_another_clone_makes_the_night_again_bit_for_bit(night, checkout, tmp_path):
+    (record,) = Nights(checkout.environment.home / "nights").all()
+    subprocess.run(["git", "clone", "--quiet", str(checkout.folder), str(tmp_path / "clone")], check=True)
+    clone = replace(checkout, folder=tmp_path / "clone", home=tmp_path / "home")
+    # Its home never heard of the night, its cache is empty: the git remote has the experiment, the DVC remote the data.
+    code, output = clone.run("reproduce", record.name)
+    assert code == 0, output
+    assert f"{record.name}: bit-identical" in output
+    assert "data from DVC remote store" in output
+    # Neither a worktree nor a change is left in the clone.
+    assert len(git(clone, "worktree", "list").splitlines()) == 1
+    assert git(clone, "status", "--porcelain") == ""
+    # By DVC's own commands it comes back too, and there is nothing left to do.
+    dvc(clone, "exp", "apply", record.name)
+    dvc(clone, "pull", "--remote", "store")
+    assert "up to date" in dvc(clone, "repro")
 
 
 def test_status_tells_of_the_night_and_the_champion(night, checkout):

@@ -40,9 +40,11 @@ def test_test_files_have_names_of_their_own():
 
 
 def test_only_evaluate_opens_the_test_images():
+    # A fingerprint keeps digests, labels and means of images that were prepared elsewhere; no model sees them by it.
+    allowed = {"cnn/data/prepared/store.py", "cnn/steps/evaluate.py", "cnn/data/quality/fingerprint.py"}
     speakers = {name_of(path) for path in MODULES if "open_test" in path.read_text(encoding="utf-8")}
     # What no search and no training can reach stays unseen until the one honest look.
-    assert speakers == {"cnn/data/prepared/store.py", "cnn/steps/evaluate.py"}
+    assert speakers == allowed
 
 
 @pytest.mark.parametrize("module", ["cnn", "cnn.__main__", "cnn.steps.evaluate"])

@@ -1,17 +1,20 @@
 """Which stages a night runs, in which order, and which of them in any case; and how a start of a night ends."""
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from cnn.errors import ConfigError, SpaceError
+from cnn.commands.data_check import Against, DataCheck, Finding
+from cnn.errors import ConfigError, DataError, SpaceError
 from cnn.nights import Nights
 from cnn.search.study import open_study
 from cnn.steps.promote import Verdict
 from flows import nightly, stages
 
 ROOT = Path(__file__).resolve().parents[2]
+FOUND = DataCheck(finding=Finding.OK, data_hash="a" * 64, against=(), champion={}, notes=())
 TASKS = ("reconcile", "prepare", "search", "train", "evaluate", "register", "promote", "save")
 
 
@@ -43,13 +46,15 @@ def calls(checkout, monkeypatch):
     for name in TASKS:
         monkeypatch.setattr(nightly, name, getattr(nightly, name).fn)
     monkeypatch.setattr(nightly, "reconcile_all", lambda *, flow_run: [])
+    monkeypatch.setattr(nightly, "check_data", lambda night, params, environment: FOUND)
     monkeypatch.setattr(nightly, "register", lambda params, environment: None)
     monkeypatch.setattr(nightly, "promote", lambda params, environment: verdict)
+    monkeypatch.setattr(nightly.artifacts, "morning_page", lambda night, params, environment: nullcontext())
     monkeypatch.setattr(nightly.artifacts, "leaderboard", lambda night: None)
     monkeypatch.setattr(nightly.artifacts, "verdict", lambda night, verdict: None)
     monkeypatch.setattr(stages, "run_stage", lambda name, *, force=False: calls.append((name, force)))
     monkeypatch.setattr(stages, "pull", lambda remote: calls.append(("pull", remote)))
-    monkeypatch.setattr(stages, "push", lambda remote: calls.append(("push", remote)))
+    monkeypatch.setattr(stages, "push", lambda remote: calls.append(("push", remote)) or f"pushed to {remote}")
     monkeypatch.setattr(stages, "save", lambda night: f"saved as {night}")
     return calls
 
@@ -87,6 +92,30 @@ def test_a_users_own_recipe_is_read_anew_each_night(calls, checkout, nights):
     run_flow(checkout, nights, "train.recipe=mine.yaml")
     # As with data: DVC knows the name of the file only.
     assert ("train", True) in calls
+
+
+def test_data_that_failed_their_check_end_a_night_before_it_trains(calls, checkout, nights, monkeypatch):
+    fewer = Against(whose="the champion", data_hash="b" * 64, finding=Finding.FAILED, said=("a third is left",))
+    found = DataCheck(finding=Finding.FAILED, data_hash="a" * 64, against=(fewer,), champion={}, notes=())
+    monkeypatch.setattr(nightly, "check_data", lambda night, params, environment: found)
+    night = nights.open(checkout, "digest")
+    with pytest.raises(DataError, match="a third is left"):
+        nightly.nightly.fn(night.name)
+    stopped = nights.read(night.name)
+    # Nothing was searched; the record has what was found, and where it ended.
+    assert calls == [("prepare", False)]
+    assert (stopped.part, stopped.data["finding"], stopped.data_hash) == ("data check", "failed", "a" * 64)
+
+
+def test_the_record_has_what_the_morning_page_needs(calls, checkout, nights):
+    night = nights.open(checkout, "digest")
+    nightly.nightly.fn(night.name)
+    ended = nights.read(night.name)
+    # The settings, what became of the challenger, and processor time of each part.
+    assert ended.settings["search.seed"] == 0
+    assert ended.decision["kind"] == "promoted"
+    assert ended.cpu_s.keys() == ended.seconds.keys()
+    assert all(seconds >= 0 for seconds in ended.cpu_s.values())
 
 
 # ---- the start

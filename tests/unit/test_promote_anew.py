@@ -12,6 +12,7 @@ from cnn.data.prepared.store import write_prepared
 from cnn.durable import sha256_of
 from cnn.errors import IntegrityError
 from cnn.evaluation.predictions import write_predictions
+from cnn.promotion.gate import WAY_OUT
 from cnn.records import Head, Task
 from cnn.steps.evaluate import load_model, predictions_on_test
 from cnn.steps.promote import LEDGER, promote
@@ -69,9 +70,9 @@ class House:
         )  # fmt: skip
         self.registry.set_alias(self.registry.register(name, candidate), alias)
 
-    def promote(self, name=NAME):
+    def promote(self, name=NAME, force=None):
         params = read_params(overrides=["prepare.source=digits", f"register.name={name}", "evaluate.batch_size=7"])
-        return promote(params, self.environment, self.tracker, self.registry, data=self.folder / "data")
+        return promote(params, self.environment, self.tracker, self.registry, force=force, data=self.folder / "data")
 
     def champion(self, name=NAME):
         return self.registry.version_by_alias(name, CHAMPION)
@@ -165,12 +166,15 @@ def test_a_champion_that_cannot_take_the_new_images_names_a_way_out_that_works(h
     assert not verdict.promoted and verdict.figures == {}
     # One sentence: why, and what to do.
     assert words in verdict.reason
-    assert verdict.reason.endswith("choose another register.name, or remove the alias champion in MLflow")
-    # Both ways lead to a champion.
+    assert verdict.reason.endswith(f": {WAY_OUT}") and "\n" not in verdict.reason
+    # All three ways lead to a champion.
     house.register(CHALLENGER, sees=True, name="another")
     assert house.promote("another").promoted
     del house.registry._aliases[NAME, CHAMPION]
     assert house.promote().promoted and house.champion().number == 2
+    del house.registry._aliases[NAME, CHAMPION]
+    house.registry.set_alias(house.registry.version(NAME, 1), CHAMPION)
+    assert house.promote(force="other classes from today on").promoted and house.champion().number == 2
 
 
 def test_a_damaged_model_of_the_champion_is_named_and_not_loaded(house, tmp_path):
@@ -182,8 +186,9 @@ def test_a_damaged_model_of_the_champion_is_named_and_not_loaded(house, tmp_path
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(IntegrityError, match=r"model\.keras"):
         house.promote()
-    # Nothing was decided.
-    assert house.champion().number == 1 and read_promotions(house.environment.home / LEDGER) == []
+    # Nothing was decided; that there is a champion at all is the one thing the history has noticed.
+    assert house.champion().number == 1
+    assert [line["kind"] for line in read_promotions(house.environment.home / LEDGER)] == ["set by hand"]
 
 
 def test_images_the_challenger_was_not_tested_on_decide_nothing(house):

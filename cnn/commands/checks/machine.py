@@ -5,9 +5,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from cnn.commands import ports
 from cnn.commands.checks.finding import Finding, ok, problem, warning
 from cnn.config.environment import Environment
+from cnn.service import ports
 
 _ROOM_BYTES = 5 * 10**9
 _LEAST_BYTES = 5 * 10**8
@@ -43,9 +43,13 @@ def _existing(folder: Path) -> Path:
     return next(parent for parent in (folder, *folder.parents) if parent.exists())
 
 
-def listeners() -> Iterator[Finding]:
-    """The ports our servers like best."""
-    for port, (name, health, mend) in _SERVERS.items():
+def listeners(environment: Environment) -> Iterator[Finding]:
+    """The ports of our servers."""
+    for port, name, health, mend in (
+        (environment.mlflow_port, "MLflow", "/health", "choose another: set CNN_MLFLOW_PORT"),
+        (environment.optuna_port, "optuna-dashboard", "/api/meta", "choose another: set CNN_OPTUNA_PORT"),
+        (environment.prefect_port, "Prefect", "/api/health", "choose another for cnn up: set CNN_PREFECT_PORT"),
+    ):
         reason = ports.refusal(port)
         if not reason:
             yield ok(f"port {port}", f"free for {name}")
@@ -53,10 +57,3 @@ def listeners() -> Iterator[Finding]:
             yield ok(f"port {port}", f"{name} answers")
         else:
             yield warning(f"port {port}", f"{reason}, by something that is not {name}", mend)
-
-
-_SERVERS = {
-    5000: ("MLflow", "/health", "choose another: cnn ui --mlflow-port PORT"),
-    8080: ("optuna-dashboard", "/api/meta", "choose another: cnn ui --optuna-port PORT"),
-    4200: ("Prefect", "/api/health", "nights need it not; a Prefect server of your own wants another port"),
-}

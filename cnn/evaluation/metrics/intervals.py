@@ -77,7 +77,7 @@ def bootstrap_interval(
     References:
         Efron (1979), Bootstrap methods: another look at the jackknife, Annals of Statistics 7.
     """
-    values = np.concatenate([figure(counts) for counts in _resamples(n)])
+    values = np.concatenate([figure(counts) for counts in resamples(n)])
     tail = (1 - confidence) / 2
     low, high = np.quantile(values[np.isfinite(values)], [tail, 1 - tail])
     return float(low), float(high)
@@ -103,7 +103,8 @@ def drawn_average_precision(held: Any, given: Any, counts: Counts) -> npt.NDArra
     return np.where(positives > 0, sums / np.maximum(positives, 1), np.nan)
 
 
-def _resamples(n: int) -> Iterator[Counts]:
+def resamples(n: int) -> Iterator[Counts]:
+    """(b, n) how often each image is drawn, `N_RESAMPLES` draws in all, always the same ones for the same n."""
     generator = np.random.default_rng(derived_seed(_SEED, "bootstrap"))
     size = max(1, _CHUNK // n)
     for start in range(0, N_RESAMPLES, size):

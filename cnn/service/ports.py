@@ -1,8 +1,10 @@
-"""Ports of this machine: whether one is free, and whether a server answers on it."""
+"""Ports of this machine: whether one is free, who holds it, and whether a server answers on it."""
 
 import socket
+from contextlib import suppress
 from http import HTTPStatus
 
+import psutil
 import requests
 
 LOOPBACK = "127.0.0.1"
@@ -18,6 +20,15 @@ def refusal(port: int) -> str:
             probe.bind((LOOPBACK, port))
         except OSError as error:
             return (error.strerror or type(error).__name__).lower()
+    return ""
+
+
+def holder(port: int) -> str:
+    """Who listens on a port, as ` by python (process 4711)`; empty when the system does not say."""
+    with suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
     return ""
 
 

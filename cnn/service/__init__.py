@@ -1,0 +1,1 @@
+"""The nightly service: servers of this machine, started, watched, restarted and ended."""

@@ -1,0 +1,85 @@
+"""The deployments of `infra/prefect.yaml`, and the work pool that they are for."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from prefect.client.orchestration import get_client  # noqa: TID251
+from prefect.client.schemas.actions import WorkPoolCreate  # noqa: TID251
+from prefect.client.schemas.objects import ConcurrencyLimitConfig  # noqa: TID251
+from prefect.deployments.runner import RunnerDeployment  # noqa: TID251
+from prefect.exceptions import ObjectAlreadyExists  # noqa: TID251
+from prefect.schedules import Schedule  # noqa: TID251
+from prefect.utilities.templating import apply_values  # noqa: TID251
+from prefect.workers.process import ProcessWorker  # noqa: TID251
+from pydantic import ValidationError  # noqa: TID251
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from cnn.errors import ConfigError
+from flows.watch import POOL
+
+
+def deploy(file: Path) -> int:
+    """Have Prefect take the deployments of a file in Prefect's own words, in a pool that is made when it is missing.
+
+    `prefect deploy --all` of Prefect 3.8 takes the first and stops: it asks its own server for workers with a limit of
+    null, which the server refuses.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        ConfigError: The file is damaged, or Prefect would refuse a deployment.
+    """
+    made = deployments(file)
+    _make_pool()
+    for deployment in made:
+        deployment.apply()
+    return 0
+
+
+def deployments(file: Path) -> list[RunnerDeployment]:
+    """The deployments of a file; `{{ $PWD }}` in it is the folder that its flows run in.
+
+    Raises:
+        ConfigError: The file is damaged, or Prefect would refuse a deployment.
+    """
+    try:
+        document = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+        entries: list[Mapping[str, Any]] = document["deployments"]
+        return [_deployment(_filled_in(entry)) for entry in entries]
+    except (YAMLError, ValidationError, ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
+        received, expected = f"{type(error).__name__}: {error}", "deployments in Prefect's words"
+        raise ConfigError(file, received=received, expected=expected, change=f"edit {file}") from error
+
+
+def _filled_in(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An entry with environment variables in the places of `{{ $NAME }}`."""
+    filled = apply_values(dict(entry), dict(os.environ), remove_notset=False)
+    return filled if isinstance(filled, Mapping) else {}
+
+
+def _deployment(entry: Mapping[str, Any]) -> RunnerDeployment:
+    pool, limit = entry["work_pool"], entry.get("concurrency_limit")
+    return RunnerDeployment.from_entrypoint(
+        entry["entrypoint"],
+        name=entry["name"],
+        schedules=[Schedule(**schedule) for schedule in entry.get("schedules", [])],
+        concurrency_limit=ConcurrencyLimitConfig(**limit) if isinstance(limit, Mapping) else limit,
+        parameters=entry.get("parameters"),
+        description=entry.get("description"),
+        tags=entry.get("tags"),
+        work_pool_name=pool["name"],
+        job_variables=pool.get("job_variables"),
+    )
+
+
+def _make_pool() -> None:
+    pool = WorkPoolCreate(
+        name=POOL, type=ProcessWorker.type, base_job_template=ProcessWorker.get_default_base_job_template()
+    )
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.create_work_pool(pool)

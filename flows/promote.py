@@ -1,0 +1,35 @@
+"""The challenger becomes champion, or not: the last step of a night as a flow of its own."""
+
+from typing import Annotated
+
+from prefect import flow  # noqa: TID251
+from pydantic import Field  # noqa: TID251
+
+from cnn import wiring
+from cnn.config.environment import read_environment
+from cnn.config.reading import read_params
+from cnn.steps.promote import promote as promote_step
+from flows import artifacts, notices
+
+
+@flow(name="promote")
+def promote(
+    name: Annotated[str | None, Field(description="The registered model; empty for register.name")] = None,
+    version: Annotated[int | None, Field(ge=1, description="Its version; empty for the challenger")] = None,
+    force: Annotated[
+        str | None, Field(min_length=3, description="Why it should be champion whatever the gate says; kept")
+    ] = None,
+) -> str:
+    """Decide about a version; the verdict in a sentence.
+
+    Raises:
+        UserError: There is no such version, or what is kept of it is damaged.
+    """
+    words = [f"register.name={name}"] if name else []
+    params, environment = read_params(overrides=words), read_environment()
+    with wiring.tracker(environment, params.search.experiment, source="flow promote") as tracker:
+        registry = wiring.registry(environment)
+        verdict = promote_step(params, environment, tracker, registry, number=version, force=force)
+    artifacts.verdict(f"{params.register_.name} version {verdict.challenger}", verdict)
+    notices.about(verdict, params.register_.name, environment)
+    return verdict.sentence()

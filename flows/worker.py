@@ -1,0 +1,64 @@
+"""A Prefect process worker that also looks after its nights; SIGTERM ends it once they have kept what they have."""
+
+import asyncio
+import logging
+import signal
+
+import httpx
+import psutil
+from prefect.workers.process import ProcessWorker  # noqa: TID251
+
+from cnn.config.environment import Environment
+from cnn.service.state import is_night
+from flows.watch import POOL, Watch
+
+log = logging.getLogger(__name__)
+
+_POLL_S, _LOOK_S = 5.0, 0.5
+_HEARTBEAT_POLLS = 6
+
+
+async def work(environment: Environment) -> None:
+    """Take what is due, until told to end."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    watch = Watch(environment)
+    async with ProcessWorker(work_pool_name=POOL, name=f"cnn-{environment.home_id()}") as worker:
+        polls = 0
+        while not stopping.is_set():
+            try:
+                for sentence in await asyncio.to_thread(watch.look):
+                    log.warning(sentence)
+                if polls % _HEARTBEAT_POLLS == 0:
+                    await worker.sync_with_backend()
+                await worker.get_and_submit_flow_runs()
+            except httpx.HTTPError as error:
+                log.warning("Prefect does not answer (%s): asked again", type(error).__name__)
+            polls += 1
+            await _asleep(stopping)
+        ending = asyncio.create_task(_end_nights())
+    ending.cancel()
+    log.warning("ended")
+
+
+async def _asleep(stopping: asyncio.Event) -> None:
+    try:
+        await asyncio.wait_for(stopping.wait(), _POLL_S)
+    except TimeoutError:
+        return
+
+
+async def _end_nights() -> None:
+    """Ask the nights under way to end, and one that is being started as soon as it is there.
+
+    They are waited for where the worker is closed, which says to Prefect how they ended.
+    """
+    told: set[int] = set()
+    while True:
+        for child in psutil.Process().children():
+            if child.pid not in told and is_night(child):
+                log.warning("ending process %s, a night under way", child.pid)
+                told.add(child.pid)
+                child.terminate()
+        await asyncio.sleep(_LOOK_S)

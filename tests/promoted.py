@@ -1,0 +1,80 @@
+"""Versions whose test is known, to be promoted: their models are files of the right kind and no networks."""
+
+import zipfile
+from io import StringIO
+
+import numpy as np
+from rich.console import Console
+
+from cnn.commands.history import history
+from cnn.config.environment import Environment
+from cnn.config.reading import read_params
+from cnn.evaluation.predictions import Predictions, write_predictions
+from cnn.promotion.rollback import rollback
+from cnn.records import Head
+from cnn.steps.promote import promote
+from cnn.tracking.memory import MemoryTracker
+from cnn.tracking.registry import CHALLENGER, CHAMPION, Candidate, MemoryRegistry
+from cnn.tracking.tracker import Run
+
+N = 400
+NAME = "cnn-overnight"
+CLASSES = ("cat", "dog")
+
+
+class Gatehouse:
+    """A registry and a home that promotes in it.
+
+    Args:
+        registry: That of another house, to share it; None for one of its own.
+    """
+
+    def __init__(self, folder, registry=None, home="home"):
+        self.folder, self.environment = folder, Environment(home=folder / home)
+        self.registry = registry or MemoryRegistry(folder / "registry")
+        self.tracker = MemoryTracker()
+        self.tracker.start(Run(key="night/candidate", name="candidate"))
+        self.params = read_params(overrides=["prepare.source=digits", "promote.smoke=false"])
+
+    def candidate(self, n_right, *, test_hash="t" * 64, gap=0.01):
+        """Right on the first `n_right` of N images, which alternate between the two classes."""
+        folder = self.folder / f"candidate-{n_right}-{test_hash[:4]}-{gap}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(folder / "model.keras", "w") as archive:
+            archive.writestr("config.json", folder.name)
+        labels = np.arange(N) % 2
+        said = np.where(np.arange(N) < n_right, labels, 1 - labels)
+        probs = np.where(np.arange(2) == said[:, None], 0.8, 0.2).astype(np.float32)
+        predictions = Predictions(labels=labels, probs=probs, head=Head(class_names=CLASSES))
+        write_predictions(folder / "predictions.npz", predictions)
+        return Candidate(
+            model=folder / "model.keras", run_key="night/candidate", labels=CLASSES, image_shape=(4, 4, 1),
+            example=np.zeros((1, 4, 4, 1), np.uint8), lineage={"test_hash": test_hash, "night": f"night-{n_right}"},
+            tags={"gap_at_best": str(gap)}, files=(folder / "predictions.npz",),
+        )  # fmt: skip
+
+    def register(self, n_right, alias=CHALLENGER, **kwargs):
+        version = self.registry.register(NAME, self.candidate(n_right, **kwargs))
+        self.registry.set_alias(version, alias)
+        return version
+
+    def promote(self, **kwargs):
+        return promote(self.params, self.environment, self.tracker, self.registry, **kwargs)
+
+    def rollback(self, **kwargs):
+        return rollback(NAME, self.environment, self.registry, **kwargs)
+
+    def champion(self):
+        found = self.registry.version_by_alias(NAME, CHAMPION)
+        return found.number if found else None
+
+    def reign(self, *n_right):
+        """Champions one after another, each better than the last beyond luck."""
+        for number in n_right:
+            self.register(number)
+            assert self.promote().promoted
+
+    def history(self, n=10, width=80):
+        console = Console(width=width, file=StringIO())
+        history(NAME, self.environment, self.registry, console, n=n)
+        return console.file.getvalue()

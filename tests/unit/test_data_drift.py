@@ -1,0 +1,284 @@
+"""What is kept of a prepared set, and what can be said of a later one by it: on real digits."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from making import all_digits
+
+from cnn.commands.data_check import Finding, judged
+from cnn.config.params import DataCheckParams
+from cnn.data.arrays import DataSet, Split
+from cnn.data.prepared.store import write_prepared
+from cnn.data.quality.drift import compare_data, holm
+from cnn.data.quality.fingerprint import (
+    Prints,
+    keep_fingerprint,
+    present_fingerprint,
+    read_fingerprint,
+    together,
+)
+from cnn.data.quality.image_statistics import image_statistics, statistic_names
+from cnn.errors import IntegrityError
+from cnn.records import Head, Task
+
+PARAMS = DataCheckParams()
+
+
+def prepared_set(folder, images, labels, *, names=tuple("0123456789"), head=None):
+    """Prepared arrays of the given images, and their splits: the last 500 are the test images."""
+    bounds = {"train": slice(0, -600), "validation": slice(-600, -500), "test": slice(-500, None)}
+    splits = {name: Split(images=images[part], labels=labels[part]) for name, part in bounds.items()}
+    data = DataSet(source="npz", place="", class_names=names, train=splits["train"], test=None)
+    return write_prepared(folder, data, splits, head), splits
+
+
+@pytest.fixture(scope="module")
+def digits():
+    images, labels = all_digits()
+    return images[..., np.newaxis], labels.astype(np.int64)
+
+
+@pytest.fixture
+def fingerprint(tmp_path):
+    def made(images, labels, **kwargs):
+        return keep_fingerprint(tmp_path / "kept", *prepared_set(tmp_path / "prepared", images, labels, **kwargs))
+
+    return made
+
+
+def said(before, now, params=PARAMS):
+    finding, sentences = judged(compare_data(before, now), params)
+    return finding, " | ".join(sentences)
+
+
+# ---- what is kept
+
+
+def test_it_reads_back_as_it_was_made(fingerprint, digits, tmp_path):
+    made = fingerprint(*digits)
+    kept = read_fingerprint(tmp_path / "kept", made.data_hash)
+    # All that it says of the set, and of each image.
+    assert (kept.data_hash, kept.test_hash, kept.image_shape, kept.head) == (
+        made.data_hash, made.test_hash, (8, 8, 1), made.head,
+    )  # fmt: skip
+    for name, prints in made.splits.items():
+        assert kept.splits[name].digests.tobytes() == prints.digests.tobytes()
+        np.testing.assert_array_equal(kept.splits[name].labels, prints.labels)
+        np.testing.assert_array_equal(kept.splits[name].statistics, prints.statistics)
+    # It is small: some forty bytes an image, and no pixel.
+    assert (tmp_path / "kept" / f"{made.data_hash}.npz").stat().st_size < 50 * len(digits[0])
+
+
+def test_made_again_its_bytes_are_the_same(fingerprint, digits, tmp_path):
+    files = [
+        {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
+        for _ in range(2)
+        if fingerprint(*digits)
+    ]
+    # So that two nights at once do no harm.
+    assert files[0] == files[1]
+
+
+def test_damage_is_noticed(fingerprint, digits, tmp_path):
+    made = fingerprint(*digits)
+    path = tmp_path / "kept" / f"{made.data_hash}.npz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    # A flipped bit is no change of the data.
+    with pytest.raises(IntegrityError, match=path.name):
+        read_fingerprint(tmp_path / "kept", made.data_hash)
+
+
+def test_what_was_prepared_elsewhere_is_not_known(tmp_path):
+    assert read_fingerprint(tmp_path, "0" * 64) is None
+
+
+def test_pulled_data_get_theirs_from_their_arrays(digits, tmp_path):
+    prepared, splits = prepared_set(tmp_path / "prepared", *digits)
+    pulled = present_fingerprint(tmp_path / "pulled", prepared)
+    made = keep_fingerprint(tmp_path / "made", prepared, splits)
+    # The same as at their preparation, and kept from then on.
+    assert together(pulled).digests.tobytes() == together(made).digests.tobytes()
+    assert read_fingerprint(tmp_path / "pulled", prepared.data_hash) is not None
+
+
+# ---- statistics of an image
+
+
+def test_statistics_tell_brightness_contrast_sharpness_and_colour_apart():
+    rng = np.random.default_rng(0)
+    image = rng.integers(40, 160, (1, 16, 16, 3)).astype(np.uint8)
+    smooth = np.repeat(np.repeat(image[:, ::4, ::4], 4, axis=1), 4, axis=2)
+    redder = image + np.array([30, 0, 0], np.uint8)
+    variants = np.concatenate([image, image + 30, smooth, redder])
+    found = image_statistics(Split(images=variants, labels=np.zeros(4, np.int64)))
+    of = dict(zip(statistic_names(3), found.T, strict=True))
+    # Thirty more everywhere is brighter by 30/255 and else the same.
+    assert of["brightness"][1] - of["brightness"][0] == pytest.approx(30 / 255, abs=1e-5)
+    assert of["contrast"][1] == pytest.approx(of["contrast"][0], abs=1e-5)
+    assert of["red"][1] == pytest.approx(of["red"][0], abs=1e-5)
+    # Blocks of equal pixels are less sharp.
+    assert of["sharpness"][2] < 0.6 * of["sharpness"][0]
+    # More red is more red, and less of the others in comparison.
+    assert of["red"][3] - of["red"][0] == pytest.approx(20 / 255, abs=1e-5)
+    assert of["green"][3] - of["green"][0] == pytest.approx(-10 / 255, abs=1e-5)
+
+
+# ---- what has changed
+
+
+def test_the_same_data_in_another_order_are_no_change(fingerprint, digits):
+    images, labels = digits
+    order = np.concatenate([np.arange(1197)[::-1], np.arange(1197, 1797)])
+    finding, words = said(fingerprint(images, labels), fingerprint(images[order], labels[order]))
+    # The hash is another one, and nothing is to be said of the images.
+    assert (finding, words) == (
+        Finding.CHANGED,
+        "the same images with the same labels, in another order or other splits",
+    )
+
+
+def test_a_relabelled_class_is_named(fingerprint, digits):
+    images, labels = digits
+    finding, words = said(fingerprint(images, labels), fingerprint(images, np.where(labels == 3, 8, labels)))
+    # A tenth of all labels: what, how many, and that it is too much.
+    assert finding is Finding.FAILED
+    assert "183 images relabelled: 3 -> 8 (183)" in words
+    assert "10.2% of the images have another label" in words
+    # The balance of the classes has moved with it.
+    assert "classes of the training images" in words
+    few = DataCheckParams(max_relabelled=0.2)
+    assert (
+        said(fingerprint(images, labels), fingerprint(images, np.where(labels == 3, 8, labels)), few)[0]
+        is Finding.DRIFTED
+    )
+
+
+def test_removed_and_added_images_are_counted(fingerprint, digits):
+    images, labels = digits
+    kept = np.r_[0:900, 1000:1797]
+    assert said(fingerprint(images, labels), fingerprint(images[kept], labels[kept])) == (
+        Finding.CHANGED, "100 images removed",
+    )  # fmt: skip
+    assert said(fingerprint(images[kept], labels[kept]), fingerprint(images, labels)) == (
+        Finding.CHANGED, "100 images added",
+    )  # fmt: skip
+
+
+def test_a_set_that_has_lost_most_of_its_images_fails(fingerprint, digits):
+    images, labels = digits
+    finding, words = said(fingerprint(images, labels), fingerprint(images[:800], labels[:800]))
+    assert finding is Finding.FAILED
+    # With the setting that says so.
+    assert "800 different images where there were 1,797" in words or "data_check.least_images" in words
+
+
+def test_brightness_shifted_by_a_tenth_is_a_drift(fingerprint, digits):
+    images, labels = digits
+    brighter = np.clip(images * 1.1, 0, 255).astype(np.uint8)
+    finding, words = said(fingerprint(images, labels), fingerprint(brighter, labels))
+    assert finding is Finding.DRIFTED
+    # Named as what it is, with the means.
+    assert "brightness of the training images: mean 0.306 before, 0.326 now" in words
+    assert "classes" not in words
+
+
+def test_a_class_grown_rare_is_a_drift_of_the_balance(fingerprint, digits):
+    images, labels = digits
+    rare = np.flatnonzero((labels != 7) | (np.arange(len(labels)) % 10 == 0))
+    finding, words = said(fingerprint(images, labels), fingerprint(images[rare], labels[rare]))
+    assert finding is Finding.DRIFTED
+    assert "7 " in words.partition("classes of the training images")[2][:5]
+
+
+def test_significant_trifles_are_no_drift(fingerprint, digits):
+    images, labels = digits
+    many = np.tile(images, (12, 1, 1, 1))
+    trifle = np.clip(many.astype(np.int16) + 1, 0, 255).astype(np.uint8)
+    before, now = fingerprint(many, np.tile(labels, 12)), fingerprint(trifle, np.tile(labels, 12))
+    changes = compare_data(before, now)
+    # Beyond luck, and a 255th of the range: nothing to wake anybody for.
+    assert min(shift.p_value for shift in changes.shifts) < PARAMS.alpha
+    assert changes.drifted(alpha=PARAMS.alpha, statistic=PARAMS.distance, balance=PARAMS.balance) == ()
+
+
+def test_test_images_that_were_trained_on_are_counted(fingerprint, digits):
+    images, labels = digits
+    moved = np.r_[500:1797, 0:500]
+    changes = compare_data(fingerprint(images, labels), fingerprint(images[moved], labels[moved]))
+    # All of the new test images could be learnt from before.
+    assert changes.seen_in_test == 500
+    assert (changes.added, changes.removed, changes.relabelled) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"names": tuple("012345678"), "labels": lambda labels: labels % 9}, "no longer 9"),
+        ({"images": lambda images: images[:, :6]}, "images of 8x8x1 before, of 6x8x1 now"),
+        ({"head": Head(class_names=tuple("0123456789"), task=Task.HIERARCHICAL, ancestors=(("a",),) * 10)}, "task"),
+    ],
+)
+def test_what_cannot_be_compared_fails_and_says_why(fingerprint, digits, change, words):
+    images, labels = digits
+    before = fingerprint(images, labels)
+    changed = {name: change[name] for name in ("names", "head") if name in change}
+    now = fingerprint(
+        change.get("images", lambda it: it)(images), change.get("labels", lambda it: it)(labels), **changed
+    )
+    finding, sentence = said(before, now)
+    assert finding is Finding.FAILED
+    assert words in sentence
+
+
+def test_of_several_labels_an_image_each_is_a_test_of_its_own(fingerprint, digits):
+    images, labels = digits
+    shown = np.stack([labels < 5, labels % 2 == 0, labels > 7], axis=1).astype(np.uint8)
+    head = Head(class_names=("low", "even", "high"), task=Task.MULTILABEL)
+    changed = shown.copy()
+    changed[:, 1] = 1
+    before = fingerprint(images, shown, names=head.class_names, head=head)
+    changes = compare_data(before, fingerprint(images, changed, names=head.class_names, head=head))
+    drifts = changes.drifted(alpha=0.01, statistic=0.1, balance=0.1)
+    # Only the label that all images bear now.
+    assert {shift.of for shift in drifts} == {"label even"}
+    assert changes.relabelled == int((labels % 2 == 1).sum())
+
+
+def test_two_halves_of_one_set_are_alike(fingerprint, digits):
+    whole = fingerprint(*digits)
+    everything, claims = together(whole), 0
+    for seed in range(100):
+        order = np.random.default_rng(seed).permutation(len(everything))
+        halves = [_half(whole, everything, part) for part in np.array_split(order, 2)]
+        changes = compare_data(*halves)
+        claims += bool(changes.drifted(alpha=PARAMS.alpha, statistic=PARAMS.distance, balance=PARAMS.balance))
+        # They have no image in common, so that nothing hides what chance does.
+        assert changes.added == changes.n_now
+    # Luck is called a drift in five of a hundred at most.
+    assert claims <= 5
+
+
+def _half(whole, everything, part):
+    """A fingerprint of some of the images, a quarter of them for the test."""
+    cut = {"train": part[:-250], "validation": part[-250:-224], "test": part[-224:]}
+    splits = {
+        name: Prints(
+            digests=everything.digests[places],
+            labels=everything.labels[places],
+            statistics=everything.statistics[places],
+        )
+        for name, places in cut.items()
+    }
+    return replace(whole, splits=splits)
+
+
+def test_holm_never_lowers_a_p_value_and_keeps_their_order():
+    p_values = np.random.default_rng(0).uniform(size=50)
+    adjusted = holm(p_values)
+    assert (adjusted >= p_values).all() and (adjusted <= 1).all()
+    assert (np.diff(adjusted[np.argsort(p_values)]) >= 0).all()
+    # Bonferroni for the smallest.
+    assert adjusted.min() == pytest.approx(min(1.0, 50 * p_values.min()))

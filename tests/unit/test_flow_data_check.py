@@ -1,0 +1,88 @@
+"""The flow `data-check`: what it prepares, what it leaves, and when it fails."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnn.commands.data_check import Against, DataCheck, Finding
+from cnn.config.environment import Event
+from cnn.data.arrays import DataSet, Split
+from cnn.data.prepared.store import write_prepared
+from cnn.errors import DataError
+from flows import data_check as flow
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """The shipped settings in a folder of their own, a home of its own, and prepared images."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    shutil.copy(ROOT / "params.yaml", folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("CNN_HOME", str(tmp_path / "home"))
+    part = Split(images=np.zeros((20, 4, 4, 1), np.uint8), labels=np.arange(20) % 2)
+    data = DataSet(source="npz", place="", class_names=("cat", "dog"), train=part, test=part)
+    write_prepared(folder / "data" / "prepared", data, {"train": part, "validation": part, "test": part})
+    return folder
+
+
+@pytest.fixture
+def left(checkout, monkeypatch):
+    """The stages that the flow runs, its artifacts and its notices; Prefect has no part in it."""
+    left = {"stages": [], "artifacts": [], "notices": []}
+    monkeypatch.setattr(flow.stages, "run_stage", lambda name, *, force: left["stages"].append((name, force)))
+    monkeypatch.setattr(flow, "create_markdown_artifact", lambda **words: left["artifacts"].append(words))
+    monkeypatch.setattr(flow.notices, "notify", lambda _, event, *said: left["notices"].append((event, *said)))
+    return left
+
+
+def found(finding, monkeypatch, said="a [third](http://elsewhere) is left"):
+    one = Against(whose="the champion", data_hash="b" * 64, finding=finding, said=(said,))
+    made = DataCheck(finding=finding, data_hash="a" * 64, against=(one,), champion={}, notes=())
+    monkeypatch.setattr(flow, "check", lambda *_, **__: made)
+
+
+def test_without_a_registry_it_looks_and_makes_none(left, checkout, tmp_path):
+    assert flow.data_check.fn() == "data ok"
+    # The source was read, the check made, and there is nothing to tell anybody of.
+    assert left == {"stages": [("prepare", False)], "artifacts": [], "notices": []}
+    assert not (tmp_path / "home" / "mlflow.db").exists()
+
+
+def test_data_can_be_taken_as_they_are(left):
+    flow.data_check.fn(prepare=False)
+    assert left["stages"] == []
+
+
+def test_a_failed_check_fails_the_flow_and_sends_a_notice(left, monkeypatch):
+    found(Finding.FAILED, monkeypatch)
+    with pytest.raises(DataError, match="is left"):
+        flow.data_check.fn()
+    ((event, subject, body),) = left["notices"]
+    # What it is about, and what has changed.
+    assert event is Event.DATA_CHECK_FAILED
+    assert "data check failed" in subject and "is left" in body
+    # Words from outside are no links in the UI.
+    assert r"a \[third\](http://elsewhere) is left" in left["artifacts"][0]["markdown"]
+
+
+def test_who_only_wants_to_know_gets_a_line(left, monkeypatch):
+    found(Finding.FAILED, monkeypatch)
+    assert flow.data_check.fn(strict=False).startswith("data failed: a [third]")
+
+
+def test_a_drift_is_shown_and_no_failure(left, monkeypatch):
+    found(Finding.DRIFTED, monkeypatch, "brightness moved")
+    assert flow.data_check.fn() == "data drifted: brightness moved"
+    assert left["notices"] == [] and "brightness moved" in left["artifacts"][0]["markdown"]
+
+
+def test_its_parameters_are_a_form():
+    properties = flow.data_check.parameters.properties
+    # Typed, with words beside them, for the Prefect UI.
+    assert {name: one["type"] for name, one in properties.items()} == {"prepare": "boolean", "strict": "boolean"}
+    assert all(one["description"] for one in properties.values())
