@@ -10,7 +10,8 @@ from rich.table import Table
 
 from cnn.config.outputs import LEADERBOARD
 
-_MEASURES = {"parameters": "parameters", "multiply_adds": "multiply-adds", "latency_ms": "ms"}
+_MEASURES = {"parameters": "parameters", "multiply_adds": "multiply adds", "latency_ms": "ms"}
+_SIZES = tuple(_MEASURES.values())
 _FIRST = ("run", "state", "val_score", "val_accuracy", "gap_accuracy", "best_epoch", "epochs", "pareto", *_MEASURES)
 _READABLE = 24  # characters for hyperparameters
 
@@ -38,8 +39,9 @@ def show_leaderboard(console: Console, *, n: int = 10) -> None:
     if console.width - console.measure(_table(title, figures)).maximum >= _READABLE:
         console.print(_table(title, figures | values))
     else:  # beside so many figures the last column would be a few letters wide
-        console.print(_table(title, figures))
-        console.print(_table("", {"run": figures["run"]} | values))
+        console.print(_table(title, {name: cells for name, cells in figures.items() if name not in _SIZES}))
+        sizes = {name: figures[name] for name in ("run", *_SIZES) if name in figures}
+        console.print(_table("", sizes | values))
     if because := summary.get("winner_because"):
         console.print(because, highlight=False, soft_wrap=True, markup=False)
 
@@ -64,11 +66,14 @@ def _columns(rows: list[dict[str, str]], shown: list[dict[str, str]], won: str) 
 
 def _table(title: str, columns: dict[str, list[str]]) -> Table:
     table = Table(title=title, title_justify="left")
-    for heading in columns:
-        words = heading == "hyperparameters"
-        table.add_column(heading, justify="left" if words else "right", no_wrap=not words)
-    for cells in zip(*columns.values(), strict=True):
-        table.add_row(*cells)
+    for heading, cells in columns.items():
+        if heading == "hyperparameters":
+            table.add_column(heading)
+        else:  # a heading of two words may take two lines, a figure never
+            width = max(map(len, [*cells, *heading.split()]))
+            table.add_column(heading, justify="right", min_width=width)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
     return table
 
 

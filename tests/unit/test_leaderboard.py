@@ -12,11 +12,11 @@ from cnn.config.outputs import LEADERBOARD
 FIRST = "run,state,val_score,val_accuracy,gap_accuracy,best_epoch,epochs"
 ROW = "0,completed,0.5,0.5,0.1,1,1"
 CASES = {
-    "": ("", [], ["front", "multiply-adds"]),
-    ",pareto": (",yes", ["front", "yes"], ["multiply-adds"]),
+    "": ("", [], ["front", "multiply adds"]),
+    ",pareto": (",yes", ["front", "yes"], ["multiply adds"]),
     ",parameters,multiply_adds,latency_ms": (
         ",612345,7,",
-        ["parameters", "612,345", "multiply-adds"],
+        ["parameters", "612,345", "multiply adds"],
         ["front", "ms "],
     ),
 }
@@ -66,3 +66,18 @@ def test_hyperparameters_can_be_read_on_any_screen(width, tmp_path, monkeypatch)
     for n, norm in enumerate(norms):
         assert any(f" {n} " in line and norm in line for line in said.getvalue().splitlines())
     assert "…" not in said.getvalue()
+
+
+def test_figures_are_whole_on_a_narrow_screen(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    LEADERBOARD.parent.mkdir(parents=True)
+    rows = ["10,infeasible,0.5,0.5,0.1,12,12,612345,14073344,", "9/seed-1,completed,0.4,0.4,0.1,12,12,412345,12345,"]
+    LEADERBOARD.write_text("\n".join([f"{FIRST},parameters,multiply_adds,latency_ms", *rows]))
+    LEADERBOARD.with_name("search.json").write_text(json.dumps({"winner": "9/seed-1"}))
+    said = StringIO()
+    show_leaderboard(Console(file=said, width=80))
+    # A search with limits has the most columns: none of its figures is cut, nor a line too long.
+    assert all(
+        word in said.getvalue() for word in ("infeasible", "612,345", "14,073,344", "9/seed-1", "0.5000", "+0.1000")
+    )
+    assert "…" not in said.getvalue() and max(map(len, said.getvalue().splitlines())) <= 80
