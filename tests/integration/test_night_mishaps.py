@@ -88,8 +88,8 @@ def test_a_night_in_the_background_hears_kill(new_project, tmp_path):
     assert (project.folder / "ended_well").exists()
 
 
-def test_a_night_without_a_winner_ends_as_its_search_did(new_project, tmp_path):
-    project = stages(new_project(tmp_path / "project", tmp_path / "home"), search=SEARCHES_IN_VAIN)
+def test_a_night_without_a_winner_ends_as_its_search_did(project):
+    project = stages(project, search=SEARCHES_IN_VAIN)
     code, said = project.run("nightly")
     # The search's exit code, and its own line alone: no traceback, no word of DVC or Prefect about it.
     assert code == 2, said

@@ -171,8 +171,11 @@ def make_storage(url: str) -> None:
 
 def _open(url: str) -> optuna.storages.RDBStorage:
     address = sqlalchemy.engine.make_url(url)
-    if address.get_backend_name() != "sqlite" or address.database in (None, "", ":memory:"):
+    if address.get_backend_name() != "sqlite":
         return optuna.storages.RDBStorage(url)
+    if address.database in (None, "", ":memory:"):  # one connection, or each thread would have a database of its own
+        shared = {"poolclass": sqlalchemy.pool.StaticPool, "connect_args": {"check_same_thread": False}}
+        return optuna.storages.RDBStorage(url, engine_kwargs=shared)
     path = Path(str(address.database))
     with made_alone(path):
         _check(path)
