@@ -14,13 +14,16 @@ from flows import artifacts, notices
 
 @flow(name="promote")
 def promote(
-    name: Annotated[str | None, Field(description="The registered model; empty for register.name")] = None,
-    version: Annotated[int | None, Field(ge=1, description="Its version; empty for the challenger")] = None,
-    force: Annotated[
-        str | None, Field(min_length=3, description="Why it should be champion whatever the gate says; kept")
-    ] = None,
+    name: str | None = None,
+    version: Annotated[int | None, Field(ge=1)] = None,
+    force: Annotated[str | None, Field(min_length=3)] = None,
 ) -> str:
     """Decide about a version; the verdict in a sentence.
+
+    Args:
+        name: The registered model; empty for register.name of params.yaml.
+        version: Its version; empty for the challenger.
+        force: Why it should be champion whatever the gate says; the reason is kept. Empty to let the gate decide.
 
     Raises:
         UserError: There is no such version, or what is kept of it is damaged.
