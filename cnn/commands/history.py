@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import accumulate
+from operator import itemgetter
 from typing import Any
 
 from rich.console import Console
@@ -11,7 +13,7 @@ from rich.padding import Padding
 from cnn.commands.verdict import spent
 from cnn.config.environment import Environment
 from cnn.promotion.log import DecisionLog
-from cnn.promotion.spending import left, looks
+from cnn.promotion.spending import left, looks, n_looks
 from cnn.tracking.promotions import LEDGER, read_promotions
 from cnn.tracking.registry import Registry
 
@@ -38,16 +40,21 @@ def history(name: str, environment: Environment, registry: Registry, console: Co
     if len(shown) < len(lines):
         console.print(f"{len(lines) - len(shown)} earlier ones: cnn history -n {len(lines)}", highlight=False)
     for test_hash in dict.fromkeys(str(line["test_hash"]) for line in lines if line.get("look")):
-        n_looks = max(looks(lines, test_hash).values())
-        console.print(spent(test_hash, n_looks, left(n_looks)), highlight=False)
+        looked = n_looks(looks(lines, test_hash))
+        console.print(spent(test_hash, looked, left(looked)), highlight=False)
 
 
 def all_lines(name: str, environment: Environment, registry: Registry) -> list[dict[str, Any]]:
-    """The registry's log, and what this home decided in times or registries of which that knows nothing; by time."""
+    """The registry's log in its order, and what this home decided in times or registries of which that knows nothing.
+
+    Of these each stands where its time is; the clocks of several homes have no say in the order of the log.
+    """
     lines = list(DecisionLog(registry, name, environment).lines())
     known = {line["nonce"] for line in lines}
     own = [line for line in read_promotions(environment.home / LEDGER) if line.get("model") == name]
-    return sorted([*(line for line in own if line.get("nonce") not in known), *lines], key=lambda line: str(line["at"]))
+    times = accumulate((str(line["at"]) for line in lines), max)
+    unknown = [(str(line["at"]), line) for line in own if line.get("nonce") not in known]
+    return [line for _, line in sorted([*unknown, *zip(times, lines, strict=True)], key=itemgetter(0))]
 
 
 def _headline(line: Mapping[str, Any]) -> str:

@@ -4,15 +4,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cnn.promotion.ruling import Ruling
+from cnn.promotion.ruling import NOT_TRIED, Ruling
 from cnn.promotion.verdict import Verdict
 
-_MARKS = {True: "[green]passed[/]", False: "[red]failed[/]", None: "[dim]not tried[/]"}
+_MARKS = {True: "[green]passed[/]", False: "[red]failed[/]", None: f"[dim]{NOT_TRIED}[/]"}
 
 
 def show_verdict(verdict: Verdict, console: Console) -> None:
     """The rules that were tried as a table, how much error is left, and the verdict."""
-    tried = [ruling for ruling in verdict.rules if ruling.passed is not None or ruling.sentence != "not tried"]
+    tried = [ruling for ruling in verdict.rules if ruling.passed is not None or ruling.sentence != NOT_TRIED]
     if tried:
         table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
         for heading in ("rule", "result", "figure", "limit"):

@@ -48,6 +48,8 @@ def paired_test(challenger: Predictions, champion: Predictions, *, margin: float
     Raises:
         ValueError: The two are not about the same images.
     """
+    if not np.array_equal(challenger.labels, champion.labels):
+        raise ValueError("Expected predictions of the same images. Received other labels.")
     if challenger.head.task is Task.MULTICLASS:
         return mcnemar(challenger.correct, champion.correct, margin=margin)
     return paired_bootstrap(challenger, champion, margin=margin)
@@ -100,16 +102,11 @@ def paired_bootstrap(challenger: Predictions, champion: Predictions, *, margin: 
     tail beyond (difference + margin) / s, with s the standard deviation over the draws. The draws alone could not tell
     a p below one in their number, the tail alone would trust the bell shape where the draws contradict it.
 
-    Raises:
-        ValueError: The two are not about the same images.
-
     References:
         Efron and Tibshirani, An introduction to the bootstrap, 1993, chapters 13 and 16.
     """
     from scipy.special import ndtr
 
-    if not np.array_equal(challenger.labels, champion.labels):
-        raise ValueError("Expected predictions of the same images. Received other labels.")
     n = len(challenger.labels)
     drawn = np.concatenate([drawn_score(challenger, counts) - drawn_score(champion, counts) for counts in resamples(n)])
     drawn = drawn[np.isfinite(drawn)]

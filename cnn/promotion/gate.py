@@ -10,7 +10,7 @@ from cnn.evaluation.comparison import PairedTest, paired_test
 from cnn.evaluation.predictions import Predictions
 from cnn.promotion.paired import better, calibration, classes
 from cnn.promotion.ruling import Ruling, failed, with_untried
-from cnn.promotion.spending import left, level, look_number, looks, pair_of
+from cnn.promotion.spending import left, level, look_number, looks, n_looks, pair_of
 from cnn.promotion.verdict import Verdict
 from cnn.tracking.registry import Version
 
@@ -60,9 +60,9 @@ def decide(
     if found.misfit:
         misfit = Ruling(rule="comparable", passed=False, sentence=f"{found.misfit}: {WAY_OUT}")
         return verdict(promoted=False, reason=misfit.sentence, rules=with_untried([*rulings, misfit]))
-    test_hash = challenger.tags.get("test_hash", "")
-    seen, pair = looks(lines, test_hash), pair_of(digest, champion.tags["sha256"])
-    look = look_number(seen, pair)
+    test_hash, sketch = (challenger.tags.get(tag, "") for tag in ("test_hash", "test_sketch"))
+    seen, pair = looks(lines, test_hash, sketch), pair_of(digest, champion.tags["sha256"])
+    look = look_number(seen, test_hash, pair)
     test, compared = comparison(found, params, look)
     return verdict(
         promoted=not failed(compared),
@@ -70,10 +70,11 @@ def decide(
         rules=with_untried([*rulings, *compared]),
         figures=figures_of(test),
         test_hash=test_hash,
+        test_sketch=sketch,
         pair=pair,
         look=look,
         level=level(params.alpha, look),
-        left=left(max([look, *seen.values()])),
+        left=left(max(look, n_looks(seen))),
     )
 
 

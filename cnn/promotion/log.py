@@ -6,13 +6,15 @@ comes next does what a killed process has left undone.
 """
 
 import secrets
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cnn.config.environment import Environment
 from cnn.errors import IntegrityError, ServiceError
-from cnn.promotion.verdict import BY_HAND
+from cnn.promotion.ruling import NOT_TRIED
+from cnn.promotion.verdict import BY_HAND, ROLLED_BACK
 from cnn.tracking.promotions import (
     LEDGER,
     append_promotion,
@@ -26,6 +28,7 @@ from cnn.tracking.registry import CHAMPION, Entry, Registry, Version
 Line = dict[str, Any]
 
 _PATIENCE = 30
+_SECOND_LOOK_S = 0.5  # longer than a process takes from its alias to its look at what has come meanwhile
 _LONGEST = 500  # characters of a tag
 
 
@@ -60,19 +63,25 @@ class DecisionLog:
             IntegrityError: A line of the log or of the ledger is damaged.
             ServiceError: The registry does not answer, or is never at rest.
         """
+        doubted = False
         for _ in range(_PATIENCE):
             entries = self._entries()
-            moves = [line for _, line in entries if line["promoted"]]
+            lines = tuple(line for _, line in entries)
+            move = last_move(lines)
             for entry, line in entries:
                 if not entry.settled:
-                    self._settle(entry, line, moves=line is moves[-1] if moves else False)
-            self._note(line for _, line in entries)
+                    self._settle(entry, line, moves=line is move)
+            self._note(lines)
             champion = self._registry.version_by_alias(self._name, CHAMPION)
-            shown, said = champion.number if champion else None, moves[-1]["challenger"] if moves else None
+            shown, said = champion.number if champion else None, move["challenger"] if move else None
             head = entries[-1][0].position if entries else 0
             if shown == said:
-                return Standing(lines=tuple(line for _, line in entries), head=head, champion=champion)
-            self.append(_by_hand(shown, said, known=bool(moves)), head)
+                return Standing(lines=lines, head=head, champion=champion)
+            if doubted:
+                self.append(_by_hand(shown, said, known=move is not None), head)
+            else:  # somebody may be between an alias and a look at what came meanwhile
+                time.sleep(_SECOND_LOOK_S)
+            doubted = not doubted
         received = f"a champion that moved {_PATIENCE} times meanwhile"
         raise ServiceError(self._name, received=received, expected="a registry at rest", change="try again later")
 
@@ -117,8 +126,17 @@ class DecisionLog:
         if version is not None:
             self._registry.set_tags(version, tags_of(line))
             if moves:
-                self._registry.set_alias(version, CHAMPION)
+                self._point_to(version, line)
         self._registry.settle_entry(self._name, entry.position)
+
+    def _point_to(self, version: Version | None, line: Line) -> None:
+        """The alias is set, and set again while others have moved it and were overtaken by this."""
+        while version is not None:
+            self._registry.set_alias(version, CHAMPION)
+            last = last_move(tuple(line for _, line in self._entries()))
+            if last is None or last["nonce"] == line["nonce"] or last["challenger"] is None:
+                return
+            line, version = last, self._registry.version(self._name, last["challenger"])
 
     def _note(self, lines: Iterable[Line]) -> None:
         own = [line for line in lines if line["home"] == self._home]
@@ -144,6 +162,11 @@ def counting(entries: Iterable[tuple[Entry, Line]]) -> Iterable[tuple[Entry, Lin
             head = entry.position
 
 
+def last_move(lines: Sequence[Line]) -> Line | None:
+    """The decision by which the present champion became champion; None before the first."""
+    return next((line for line in reversed(lines) if line["promoted"]), None)
+
+
 def champions(lines: Sequence[Mapping[str, Any]]) -> list[int | None]:
     """The champions of whom each can be gone back to: the present one last, what was rolled back from left out.
 
@@ -157,7 +180,7 @@ def champions(lines: Sequence[Mapping[str, Any]]) -> list[int | None]:
         number = line["challenger"]
         if not line["promoted"]:
             continue
-        if line["kind"] == "rolled back" and number in stack:
+        if line["kind"] == ROLLED_BACK and number in stack:
             del stack[len(stack) - stack[::-1].index(number) :]
         else:
             stack.append(number)
@@ -165,12 +188,9 @@ def champions(lines: Sequence[Mapping[str, Any]]) -> list[int | None]:
 
 
 def tags_of(line: Mapping[str, Any]) -> dict[str, str]:
-    """What a version bears of the last decision about it."""
-    tags = {"promotion": line["kind"], "promotion_reason": _cut(line["reason"])}
-    for rule in line.get("rules", ()):
-        if rule["passed"] is not None:
-            tags[f"gate.{rule['rule']}"] = _cut(f"{'passed' if rule['passed'] else 'failed'}: {rule['sentence']}")
-    return tags
+    """What a version bears of the last decision about it; a rule that was not tried no longer says what it said."""
+    rules = {f"gate.{rule['rule']}": _cut(_result(rule)) for rule in line.get("rules", ())}
+    return {"promotion": line["kind"], "promotion_reason": _cut(line["reason"]), **rules}
 
 
 def summary_of(line: Mapping[str, Any]) -> str:
@@ -182,6 +202,17 @@ def summary_of(line: Mapping[str, Any]) -> str:
 def _by_hand(shown: int | None, said: int | None, *, known: bool) -> Line:
     reason = "the alias was moved in MLflow" if known else "it was champion before this history began"
     return {"kind": BY_HAND, "promoted": True, "challenger": shown, "champion": said, "reason": reason}
+
+
+def _result(rule: Mapping[str, Any]) -> str:
+    """A rule's result in words.
+
+    Example:
+        >>> _result({"passed": None, "sentence": NOT_TRIED}), _result({"passed": False, "sentence": "too wide"})
+        ('not tried', 'failed: too wide')
+    """
+    word = {True: "passed", False: "failed", None: NOT_TRIED}[rule["passed"]]
+    return word if rule["sentence"] == word else f"{word}: {rule['sentence']}"
 
 
 def _cut(text: str) -> str:

@@ -21,8 +21,9 @@ def better(test: PairedTest, *, level: float, margin: float, look: int) -> Rulin
         margin: 0 or more, of the score.
         look: Its number, 1 or more.
     """
-    passed = test.p_value <= level and test.difference > -margin
-    relation = "within" if test.p_value <= level else "not within"
+    within = test.p_value <= level and level > 0  # a p-value too small for a float is 0, and is not within nothing
+    passed = within and test.difference > -margin
+    relation = "within" if within else "not within"
     wins = f"right where the champion is wrong on {test.wins} of {test.n} images"
     counts = f"{wins}, wrong where it is right on {test.losses}"
     tested = f"p = {test.p_value:.2g}, {relation} the {level:.2g} of look {look} at these images"

@@ -6,7 +6,8 @@ from tempfile import TemporaryDirectory
 from cnn.config.environment import Environment
 from cnn.errors import ConfigError, IntegrityError, ServiceError
 from cnn.promotion.log import DecisionLog, Line, Standing, champions
-from cnn.promotion.verdict import ROLLED_BACK
+from cnn.promotion.reason import kept_reason
+from cnn.promotion.verdict import ROLLED_BACK, kept_digest
 from cnn.tracking.promotions import promoting
 from cnn.tracking.registry import Registry, Version
 
@@ -23,19 +24,18 @@ def rollback(
         reason: Kept; may be empty.
 
     Raises:
-        ConfigError: There is no such version, or it was never champion, or it is champion now.
+        ConfigError: There is no such version, it was never champion, or it is champion now; the reason cannot be kept.
         IntegrityError: Its files are not what they were when it became champion.
         ServiceError: The registry does not answer, or somebody else moved the champion meanwhile.
     """
-    log = DecisionLog(registry, name, environment)
+    log, words = DecisionLog(registry, name, environment), kept_reason("--reason", reason, needed=False)
     with promoting(environment.home):
         standing = log.standing()
         target = _target(name, standing, registry, to)
         _check_files(target, standing, registry)
         before = standing.champion.number if standing.champion else None
-        words = reason.strip() or "no reason was given"
         line = {"kind": ROLLED_BACK, "promoted": True, "challenger": target.number, "champion": before}
-        line |= {"reason": words, "digest": target.tags["sha256"]}
+        line |= {"reason": words or "no reason was given", "digest": target.tags["sha256"]}
         if not log.append(line, standing.head):
             received = "a decision of somebody else meanwhile"
             raise ServiceError("champion", received=received, expected="it as it was", change=f"{_SEE}, then again")
@@ -61,8 +61,7 @@ def _target(name: str, standing: Standing, registry: Registry, to: int | None) -
 
 
 def _check_files(version: Version, standing: Standing, registry: Registry) -> None:
-    known = {line.get("digest") for line in standing.lines if line["challenger"] == version.number} - {None, ""}
-    if known - {version.tags["sha256"]}:
+    if kept_digest(standing.lines, version.number) not in ("", version.tags["sha256"]):
         raise IntegrityError(
             f"{version.name} version {version.number}",
             received=f"sha256 {version.tags['sha256'][:12]}…",

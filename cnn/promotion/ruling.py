@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+NOT_TRIED = "not tried"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruling:
@@ -55,4 +57,4 @@ def with_untried(rulings: Iterable[Ruling]) -> tuple[Ruling, ...]:
         [None, None, False]
     """
     tried = {ruling.rule: ruling for ruling in rulings}
-    return tuple(tried.get(name, Ruling(rule=name, passed=None, sentence="not tried")) for name in RULES)
+    return tuple(tried.get(name, Ruling(rule=name, passed=None, sentence=NOT_TRIED)) for name in RULES)

@@ -9,6 +9,7 @@ from cnn.config.params import PromoteParams
 from cnn.errors import IntegrityError
 from cnn.promotion.kept import kept_head
 from cnn.promotion.ruling import Ruling
+from cnn.promotion.verdict import ROLLED_BACK, kept_digest
 from cnn.records import Head, Task
 
 if TYPE_CHECKING:
@@ -21,17 +22,12 @@ _CLOSE = 1e-3  # probabilities of an image alone and among others
 def soundness(
     version: "Version", registry: "Registry", params: PromoteParams, lines: Sequence[Mapping[str, Any]]
 ) -> tuple[Ruling, ...]:
-    """The rulings of `CHEAP` in their order, until one fails.
+    """The rulings of `CHEAP` in their order, all of them; none after files that are not as they were registered.
 
     Args:
         lines: The decisions about the name so far.
     """
-    tried: list[Ruling] = []
-    for ruling in _rulings(version, registry, params, lines):
-        tried.append(ruling)
-        if ruling.passed is False:
-            break
-    return tuple(tried)
+    return tuple(_rulings(version, registry, params, lines))
 
 
 def _rulings(
@@ -39,7 +35,10 @@ def _rulings(
 ) -> Iterator[Ruling]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
-        yield digest(version, registry, path, lines)  # the first: no reason of a person's passes over it
+        intact = digest(version, registry, path, lines)
+        yield intact
+        if not intact.passed:
+            return
         yield withdrawn(version, lines)
         yield gap(version, params.max_gap)
         yield size(path.stat().st_size, params.size_mb)
@@ -60,7 +59,7 @@ def _rulings(
 def withdrawn(version: "Version", lines: Sequence[Mapping[str, Any]]) -> Ruling:
     """A version that was rolled back from stays away until somebody forces it."""
     about = [line for line in lines if line["promoted"] and version.number in (line["challenger"], line["champion"])]
-    away = bool(about) and about[-1]["kind"] == "rolled back" and about[-1]["champion"] == version.number
+    away = bool(about) and about[-1]["kind"] == ROLLED_BACK and about[-1]["champion"] == version.number
     sentence = f"it was rolled back from: {about[-1]['reason']}" if away else "it was never rolled back from"
     return Ruling(rule="rollback", passed=not away, sentence=sentence)
 
@@ -82,8 +81,7 @@ def digest(version: "Version", registry: "Registry", path: Path, lines: Sequence
     Args:
         path: Where to put the model.
     """
-    known = {line["digest"] for line in lines if line["challenger"] == version.number and line.get("digest")}
-    if known - {version.tags["sha256"]}:
+    if kept_digest(lines, version.number) not in ("", version.tags["sha256"]):
         return Ruling(rule="digest", passed=False, sentence="its sha256 is another than when it was decided about")
     try:
         registry.download(version, path.parent).replace(path)

@@ -8,8 +8,16 @@ depend on each other: they are made on the same images, and often with the same 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cnn.data.prepared.sketch import resemblance
+
+Line = Mapping[str, Any]
+
 EXPONENT = 1.5
 """Of the shares k**-EXPONENT / zeta(EXPONENT): ADR 15 has the power of others."""
+
+
+MOST_SHARED = 0.1
+"""Of the images of two test sets, in both: one that shares more with one that was looked at is not fresh."""
 
 
 def share(look: int) -> float:
@@ -44,19 +52,27 @@ def pair_of(challenger: str, champion: str) -> str:
     return f"{challenger[:16]}:{champion[:16]}"
 
 
-def looks(lines: Iterable[Mapping[str, Any]], test_hash: str) -> dict[str, int]:
-    """The looks at a test set so far: of each pair its number.
+def looks(lines: Iterable[Line], test_hash: str, sketch: str = "") -> list[Line]:
+    """The decisions that looked at a test set, or at one that shares more than `MOST_SHARED` of its images with it.
 
     Args:
-        lines: Of the decisions about one registered name, in their order.
+        lines: The decisions about one registered name.
+        sketch: Of the test set, by `cnn.data.prepared.sketch`; without it only the very same images in the same order
+            are known again.
     """
-    seen: dict[str, int] = {}
-    for line in lines:
-        if line.get("look") and line.get("test_hash") == test_hash:
-            seen.setdefault(line["pair"], int(line["look"]))
-    return seen
+    return [line for line in lines if line.get("look") and _used_up(line, test_hash, sketch)]
 
 
-def look_number(seen: Mapping[str, int], pair: str) -> int:
-    """The number of a pair's look: its own when it had one, else the next."""
-    return seen.get(pair, max(seen.values(), default=0) + 1)
+def n_looks(seen: Iterable[Line]) -> int:
+    """How many looks there were: the number of the last one, for a pair that was compared again was no new look."""
+    return max((int(line["look"]) for line in seen), default=0)
+
+
+def look_number(seen: Iterable[Line], test_hash: str, pair: str) -> int:
+    """The number of a pair's look: its own when it had one at these very images, else the next."""
+    own = [int(line["look"]) for line in seen if (line["test_hash"], line["pair"]) == (test_hash, pair)]
+    return own[0] if own else n_looks(seen) + 1
+
+
+def _used_up(line: Line, test_hash: str, sketch: str) -> bool:
+    return line.get("test_hash") == test_hash or resemblance(line.get("test_sketch", ""), sketch) > MOST_SHARED

@@ -1,6 +1,6 @@
 """What was decided about a challenger."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ class Verdict:
         figures: Of the paired test: wins, losses, n, difference and its interval, p_value; empty when none was made.
         rules: What each rule says; empty in what earlier versions of this package wrote.
         test_hash: Of the images it was tested on; empty when no look at them was needed.
+        test_sketch: Of these images, to know sets again that share some; empty where none was registered.
         pair: Which two models were compared there, as `cnn.promotion.spending.pair_of` names them.
         look: The number of this look at these images; None when none was needed.
         level: At which the look was tested.
@@ -34,6 +35,7 @@ class Verdict:
     figures: Mapping[str, float] = field(default_factory=dict)
     rules: tuple[Ruling, ...] = ()
     test_hash: str = ""
+    test_sketch: str = ""
     pair: str = ""
     look: int | None = None
     level: float | None = None
@@ -69,12 +71,16 @@ def verdict_from(line: Mapping[str, Any]) -> Verdict:
     return Verdict(**known | {"rules": tuple(Ruling(**rule) for rule in line.get("rules", ()))})
 
 
-def decided(lines: Sequence[Mapping[str, Any]], number: int) -> Verdict:
-    """What was decided about the present champion when it became champion."""
-    for line in reversed(lines):
-        if line["challenger"] == number and line["promoted"]:
-            return verdict_from(line)
-    return Verdict(promoted=False, reason="it is the champion already", challenger=number, champion=number)
+def kept_digest(lines: Iterable[Mapping[str, Any]], number: int) -> str:
+    """The SHA-256 that a version's model had when it was first decided about; empty when it never was.
+
+    What was refused because its files were not as registered tells of the damage, not of the model.
+    """
+    for line in lines:
+        damaged = any(rule["rule"] == "digest" and rule["passed"] is False for rule in line.get("rules", ()))
+        if line["challenger"] == number and line.get("digest") and not damaged:
+            return str(line["digest"])
+    return ""
 
 
 def says_the_same(line: Mapping[str, Any], verdict: Verdict) -> bool:

@@ -39,6 +39,7 @@ def evaluate(
     """
     import rich
 
+    from cnn.data.prepared.sketch import sketch_of
     from cnn.data.prepared.store import open_test, read_prepared
     from cnn.evaluation.metrics import metrics_of
     from cnn.evaluation.report import write_report
@@ -54,7 +55,8 @@ def evaluate(
     thresholds = tuple(candidate.get("thresholds", ()))
     predictions = predictions_on_test(model, prepared, batch_size=params.evaluate.batch_size, thresholds=thresholds)
     metrics = metrics_of(predictions, confidence=params.evaluate.confidence)
-    facts = {"model_sha256": candidate["model_sha256"], "test_hash": prepared.test_hash}
+    test = open_test(prepared)
+    facts = {"model_sha256": candidate["model_sha256"], "test_hash": prepared.test_hash, "test_sketch": sketch_of(test)}
     figures = {"gap_at_best": candidate["gap_at_best"]}
     files = write_report(out, metrics, predictions, figures=figures, facts=facts)
     files += write_run_report(
@@ -66,7 +68,7 @@ def evaluate(
             metrics=metrics,
             predictions=predictions,
             files=files,
-            images=open_test(prepared).images,
+            images=test.images,
             model=model,
             confidence=params.evaluate.confidence,
         ),

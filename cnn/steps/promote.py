@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cnn.config.environment import Environment
 from cnn.config.outputs import PREPARED
 from cnn.config.params import Params
-from cnn.promotion.verdict import Verdict, decided, says_the_same
+from cnn.promotion.verdict import Verdict, says_the_same, verdict_from
 from cnn.steps.evaluate import predictions_on_test
 from cnn.tracking.promotions import LEDGER
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["LEDGER", "Verdict", "promote"]
 
 _ATTEMPTS = 10
-_SHORTEST_REASON = 3
 
 
 def promote(
@@ -48,18 +47,16 @@ def promote(
             challenger, and then its test images too.
 
     Raises:
-        ConfigError: There is no such version, or the reason is empty.
-        IntegrityError: A model or predictions kept with a version are damaged, or the prepared test images are, or they
-            are not those that the challenger was tested on; a line of the history is damaged.
+        ConfigError: There is no such version, or the reason is empty or cannot be kept.
+        IntegrityError: The prepared test images are damaged or not those that the challenger was tested on; a line of
+            the history is damaged; the challenger is, and was to be forced.
         ServiceError: The registry does not answer, or somebody else keeps moving the champion.
     """
     from cnn.promotion.log import DecisionLog, tags_of
+    from cnn.promotion.reason import kept_reason
     from cnn.tracking.promotions import promoting
 
-    if force is not None and len(force.strip()) < _SHORTEST_REASON:
-        from cnn.errors import ConfigError
-
-        raise ConfigError("--force", received="no reason", expected="why, in words that are kept", change="name it")
+    force = None if force is None else kept_reason("--force", force, needed=True)
     name, log = params.register_.name, DecisionLog(registry, params.register_.name, environment)
     with promoting(environment.home):
         challenger, verdict = _decided_and_settled(
@@ -68,9 +65,10 @@ def promote(
             partial(judge, registry=registry, params=params, environment=environment, data=data),
             force,
         )
-    tracker.set_tags(challenger.run_key, tags_of({"kind": verdict.kind, **verdict.document()}))
-    _keep(tracker, challenger.run_key, verdict)
-    if force is not None and not verdict.promoted:
+    if verdict.rules:
+        tracker.set_tags(challenger.run_key, tags_of(verdict.document()))
+        _keep(tracker, challenger.run_key, verdict)
+    if force is not None and not verdict.promoted and verdict.failed:
         raise _not_even_by_force(challenger, verdict)
     return verdict
 
@@ -86,11 +84,12 @@ def _decided_and_settled(
         standing, challenger = log.standing(), find()
         champion = standing.champion
         if champion is not None and champion.number == challenger.number:
-            return challenger, decided(standing.lines, challenger.number)
-        if before is not None and force is not None:
+            return challenger, _in_office(standing, challenger)
+        moved = before is not None and _number(before.champion) != _number(champion)
+        if moved and force is not None:
             break
         verdict = forced(judged(challenger, standing), force)
-        if before is not None and before.champion != champion:
+        if moved:
             now = f"version {champion.number}" if champion else "nobody"
             verdict = replace(verdict, reason=f"the champion moved meanwhile, to {now}; {verdict.reason}")
         if standing.lines and says_the_same(standing.lines[-1], verdict):  # a rerun after a kill says it once
@@ -103,6 +102,21 @@ def _decided_and_settled(
     raise ServiceError(
         "champion", received="a decision of somebody else meanwhile", expected="it as it was", change=change
     )
+
+
+def _number(version: "Version | None") -> int | None:
+    return version.number if version else None
+
+
+def _in_office(standing: "Standing", champion: "Version") -> Verdict:
+    """What made it champion: a rerun after a kill says it again. What a person did is no verdict of the gate."""
+    from cnn.promotion.log import last_move
+
+    line = last_move(standing.lines)
+    if line is not None and line.get("rules"):
+        return verdict_from(line)
+    reason = "it is the champion already"
+    return Verdict(promoted=False, reason=reason, challenger=champion.number, champion=champion.number)
 
 
 def judge(
@@ -155,19 +169,27 @@ def _match(challenger: "Version", champion: "Version", registry: "Registry", par
     """What both said about the challenger's test images.
 
     A champion that was tested on other images is measured anew on those of the challenger; what it was registered with
-    stays as it is.
+    stays as it is. One whose files are damaged cannot be compared, and does not stay in office for that.
     """
+    from cnn.errors import IntegrityError
     from cnn.promotion.gate import Match
     from cnn.promotion.kept import kept_predictions
 
     if not champion.is_ours:
         return Match(misfit="the champion was registered by others, nothing is known of its test")
-    of_champion, of_challenger = (kept_predictions(version, registry) for version in (champion, challenger))
+    of_challenger = kept_predictions(challenger, registry)
+    try:
+        of_champion = kept_predictions(champion, registry)
+        anew = champion.tags.get("test_hash") != challenger.tags.get("test_hash")
+        model = _loaded(champion, registry) if anew else None
+    except IntegrityError as error:
+        damage = f"{Path(error.subject).name}: {error.received}"
+        return Match(misfit=f"the champion's files are not as they were registered ({damage})")
     if misfit := task_misfit(of_champion.head, of_challenger.head):
         return Match(misfit=misfit)
-    if champion.tags.get("test_hash") == challenger.tags.get("test_hash"):
+    if model is None:
         return Match(challenger=of_challenger, champion=of_champion)
-    prepared, model = _present_data(data, challenger), _loaded(champion, registry)
+    prepared = _present_data(data, challenger)
     if misfit := misfit_of(model, of_champion.class_names, prepared):
         return Match(misfit=misfit)
     size, thresholds = params.evaluate.batch_size, of_champion.thresholds

@@ -81,7 +81,7 @@ def register(
             lineage=lineage,
             metrics=figures,
             params={name: str(value) for name, value in recipe.items()},
-            tags=figure_tags(figures) | task_tags(facts) | image_tags(params),
+            tags=figure_tags(figures) | task_tags(facts) | image_tags(params) | test_tags(metrics),
             files=(*_outputs(trained, evaluated), *kept, Path(folder) / CARD),
         )
         version = registry.register(params.register_.name, candidate)
@@ -140,6 +140,11 @@ def version_figures(facts: Mapping[str, Any], metrics: Mapping[str, Any]) -> dic
     validation = {name: float(facts[name]) for name in names if name in facts}
     test = {name: value for name, value in metrics.items() if isinstance(value, int | float) and name not in validation}
     return validation | {f"test_{name}": float(value) for name, value in test.items()}
+
+
+def test_tags(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """By what the gate knows test images again; nothing where an earlier version of this package evaluated."""
+    return {"test_sketch": metrics["test_sketch"]} if "test_sketch" in metrics else {}
 
 
 def task_tags(facts: Mapping[str, Any]) -> dict[str, str]:

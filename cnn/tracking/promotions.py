@@ -40,8 +40,8 @@ def append_promotion(path: Path, entry: Mapping[str, Any]) -> None:
     """
     text = sealed_line({**signed_now(), **entry}) + "\n"
     with storage_errors(path), path.open("a+b") as file:
-        if file.tell() and not _ends_a_line(file):  # a line torn by a kill: what follows must not join it
-            text = "\n" + text
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)  # a line torn by a kill was never said
         file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
@@ -55,8 +55,8 @@ def read_promotions(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    texts = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    return [read_line(text, f"{path}:{number}") for number, text in enumerate(texts, 1) if not _torn(text)]
+    *texts, _torn = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    return [read_line(text, f"{path}:{number}") for number, text in enumerate(texts, 1)]
 
 
 def signed_now() -> dict[str, str]:
@@ -86,16 +86,6 @@ def read_line(text: str, subject: str) -> dict[str, Any]:
         change = "the line was flipped or edited: restore it from a copy"
         raise IntegrityError(subject, received="a damaged line", expected="as written", change=change) from error
     return dict(line)
-
-
-def _torn(text: str) -> bool:
-    """Whether a line lacks its end, the seal: a kill, not an edit."""
-    return not text.endswith("}")
-
-
-def _ends_a_line(file: Any) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return bool(file.read(1) == b"\n")
 
 
 def _seal(line: Mapping[str, Any]) -> str:

@@ -186,6 +186,49 @@ def test_many_threads_and_homes_leave_one_history(house, tmp_path):
     assert sorted(looks) == list(range(1, len(looks) + 1)) and len(looks) == 6
 
 
+def test_a_process_that_is_overtaken_before_its_alias_does_not_take_the_champion_back(house, tmp_path, monkeypatch):
+    elsewhere = Gatehouse(tmp_path, house.registry, "elsewhere")
+    house.reign(100)
+    house.register(200)
+    set_alias, latest = house.registry.set_alias, []
+
+    def set_alias_late(version, alias):
+        monkeypatch.setattr(house.registry, "set_alias", set_alias)
+        latest.append(elsewhere.register(300))
+        assert elsewhere.promote().promoted
+        set_alias(version, alias)
+
+    monkeypatch.setattr(house.registry, "set_alias", set_alias_late)
+    house.promote()
+    # What the log has last is champion, whoever set the alias last; and nobody is said to have moved it by hand.
+    assert house.champion() == latest[0].number == 3
+    assert log_of(house).standing().champion.number == 3
+    assert kinds(house) == ["promoted"] * 3
+
+
+def test_an_alias_that_is_about_to_be_set_right_is_not_taken_for_a_move_by_hand(house, monkeypatch):
+    house.reign(100, 200)
+    house.registry.set_alias(house.registry.version(NAME, 1), CHAMPION)
+
+    def overtaken_process_looks_again(seconds):
+        house.registry.set_alias(house.registry.version(NAME, 2), CHAMPION)
+
+    monkeypatch.setattr("cnn.promotion.log.time.sleep", overtaken_process_looks_again)
+    # Only an alias that stays elsewhere was moved by a person.
+    assert log_of(house).standing().champion.number == 2
+    assert kinds(house) == ["promoted", "promoted"]
+
+
+def test_a_refusal_in_between_does_not_turn_a_forced_promotion_away(house, tmp_path, monkeypatch):
+    elsewhere = Gatehouse(tmp_path, house.registry, "elsewhere")
+    house.reign(200)
+    first, second = house.register(100), house.register(101)
+    interleaved(house, lambda: elsewhere.promote(number=second.number), monkeypatch)
+    # The champion is still the one it was decided over.
+    assert house.promote(number=first.number, force="I like it").promoted
+    assert kinds(house) == ["promoted", "refused", "forced"]
+
+
 # ---- what others do to the registry
 
 
@@ -235,6 +278,30 @@ def test_a_forged_line_of_this_homes_ledger_is_named(house):
     with pytest.raises(IntegrityError, match=r"promotions\.jsonl:1: received a damaged line"):
         house.promote()
     assert house.champion() == 1
+
+
+def test_a_digest_that_was_forged_and_is_put_back_bars_nobody(house):
+    house.reign(100)
+    version = house.register(300)
+    digest = version.tags["sha256"]
+    house.registry.set_tags(version, {"sha256": "0" * 64})
+    assert "digest" in [ruling.rule for ruling in house.promote().failed]
+    house.registry.set_tags(version, {"sha256": digest})
+    # The refusal tells of the damage; the model is what it was.
+    assert house.promote().promoted
+    house.reign(399)
+    assert house.rollback()["challenger"] == version.number
+
+
+def test_a_champion_whose_files_are_damaged_does_not_stay_in_office_for_that(house, tmp_path):
+    house.reign(100)
+    (tmp_path / "registry" / NAME / "1" / "predictions.npz").write_bytes(b"torn")
+    house.register(300)
+    verdict = house.promote()
+    # Nothing can be compared: it stays, the reason is clear, and a person can decide.
+    assert (verdict.promoted, verdict.look, house.champion()) == (False, None, 1)
+    assert "the champion's files are not as they were registered (predictions.npz: " in verdict.reason
+    assert house.promote(force="its files are lost").promoted and house.champion() == 2
 
 
 # ---- rollback and history
@@ -327,6 +394,31 @@ def test_what_a_lost_registry_knew_is_still_in_this_homes_history(house, tmp_pat
     assert anew.promote().look == 2
 
 
+def test_the_history_is_in_the_order_of_the_log_whatever_the_clocks_say(house, tmp_path, monkeypatch):
+    house.reign(100)
+    late = {"at": "2026-01-01T00:00:00+00:00", "by": "somebody whose clock is slow"}
+    monkeypatch.setattr("cnn.promotion.log.signed_now", lambda: late)
+    elsewhere = Gatehouse(tmp_path, house.registry, "elsewhere")
+    elsewhere.reign(200)
+    text = house.history()
+    # The latest first, as the champions followed one another.
+    assert text.index("champion 1 -> 2") < text.index("champion none -> 1")
+
+
+def test_who_is_in_office_is_told_nothing_new(house):
+    house.reign(100, 300)
+    # A rerun says again what the gate has said.
+    assert house.promote().reason.startswith("better by")
+    house.rollback(reason="wrong at night")
+    tags = house.tracker.read_run("night/candidate").tags
+    verdict = house.promote(number=1)
+    # What a person did is no verdict of the gate, and leaves its words alone.
+    assert (verdict.promoted, verdict.reason) == (False, "it is the champion already")
+    assert house.promote(number=1, force="it is mine") == verdict
+    assert house.tracker.read_run("night/candidate").tags == tags
+    assert kinds(house) == ["promoted", "promoted", "rolled back"]
+
+
 def test_the_table_of_the_rules_can_be_read_in_an_ordinary_terminal(house):
     house.reign(200)
     house.register(100)
@@ -362,12 +454,25 @@ def test_force_keeps_its_reason_and_the_rules_it_passed_over(house):
     assert gate["rules"][0]["rule"] == "digest"
 
 
-@pytest.mark.parametrize("reason", ["", "  "])
-def test_force_without_a_reason_is_a_mistake(house, reason):
-    house.register(100)
-    with pytest.raises(ConfigError, match="--force: received no reason"):
-        house.promote(force=reason)
-    assert kinds(house) == []
+REASONS = {
+    "none": ("", "received no reason"),
+    "blank": ("  ", "received no reason"),
+    "too long": ("why " * 300, "received a reason of 1,199 characters; expected at most 1,000"),
+    "a terminal's words": ("\x1b[31mred", "letters that can be shown"),
+    "no Unicode": ("caf\udce9", "letters that can be shown"),
+}
+
+
+@pytest.mark.parametrize("case", REASONS)
+def test_a_reason_that_cannot_be_kept_is_a_mistake(house, case):
+    reason, words = REASONS[case]
+    house.reign(100, 300)
+    with pytest.raises(ConfigError, match=f"--force: .*{words}"):
+        house.promote(number=1, force=reason)
+    if reason.strip():
+        with pytest.raises(ConfigError, match=f"--reason: .*{words}"):
+            house.rollback(reason=reason)
+    assert kinds(house) == ["promoted", "promoted"]
 
 
 def test_nothing_forces_a_forged_model(house, tmp_path):
@@ -389,8 +494,37 @@ def test_a_challenger_that_fails_alone_costs_no_look(house):
     # The test images were not looked at, and the rules that would have looked are told as not tried.
     assert verdict.look is None
     assert {rule.rule for rule in verdict.rules if rule.passed is None} >= {"better", "classes", "calibration"}
+    assert house.registry.version(NAME, 2).tags["gate.better"] == "not tried"
     house.register(301)
     assert house.promote().look == 1
+
+
+def test_a_version_bears_no_result_of_an_earlier_decision(house):
+    house.reign(200)
+    house.register(100)
+    house.promote()
+    assert house.registry.version(NAME, 2).tags["gate.better"].startswith("failed: not better")
+    narrow = house.params.promote.model_copy(update={"max_gap": 0.001})
+    house.params = house.params.model_copy(update={"promote": narrow})
+    house.promote()
+    tags = house.registry.version(NAME, 2).tags
+    # This time the images were not looked at.
+    assert tags["gate.gap"].startswith("failed: ") and tags["gate.better"] == "not tried"
+
+
+# ---- looks at the test images
+
+
+def test_a_look_whose_record_was_killed_is_spent_by_whoever_decides_next(house, monkeypatch):
+    house.reign(200)
+    first, second = house.register(100), house.register(101)
+    with monkeypatch.context() as patch:
+        dies_before(house, patch, 0)
+        with pytest.raises(Killed):
+            house.promote(number=first.number)
+    # What was not written down moved nothing and was told to nobody; each verdict that counts has a look of its own.
+    assert house.champion() == 1
+    assert (house.promote(number=second.number).look, house.promote(number=first.number).look) == (1, 2)
 
 
 def test_a_version_can_be_named(house):

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from cnn.config.params import PromoteParams
+from cnn.data.arrays import Split
+from cnn.data.prepared.sketch import sketch_of
 from cnn.evaluation.comparison import mcnemar, paired_test
 from cnn.evaluation.predictions import Predictions
 from cnn.promotion.gate import Match, decide
@@ -22,8 +24,8 @@ def rng_of(*words):
     return np.random.default_rng(derived_seed("promotion", *words))
 
 
-def version(number, n_bytes=16):
-    tags = {"sha256": f"{number:0{n_bytes}d}", "run_key": f"night-{number}", "test_hash": "images"}
+def version(number, **tags):
+    tags = {"sha256": f"{number:016d}", "run_key": f"night-{number}", "test_hash": "images"} | tags
     return Version(name="cats", number=number, source="", tags=tags)
 
 
@@ -45,9 +47,9 @@ def pair(rng, n, *, gained, lost):
     return [predictions(rng, correct, labels) for correct in (champion, challenger)]
 
 
-def verdict_of(champion, challenger, *, lines=(), number=2, params=PARAMS):
+def verdict_of(champion, challenger, *, lines=(), number=2, params=PARAMS, **tags):
     match = Match(challenger=challenger, champion=champion)
-    return decide(version(number), version(1), rulings=(), match=lambda _: match, params=params, lines=lines)
+    return decide(version(number, **tags), version(1), rulings=(), match=lambda _: match, params=params, lines=lines)
 
 
 def later(n_looks):
@@ -105,12 +107,27 @@ def test_the_gate_itself_counts_its_looks():
     again = verdict_of(champion, challenger, lines=lines, number=11)
     # The very same pair is no new look.
     assert (again.look, again.level) == (10, lines[-1]["level"])
-    fresh = version(11)
-    fresh = Version(name="cats", number=11, source="", tags={**fresh.tags, "test_hash": "other images"})
-    match = Match(challenger=challenger, champion=champion)
-    verdict = decide(fresh, version(1), rulings=(), match=lambda _: match, params=PARAMS, lines=lines)
+    verdict = verdict_of(champion, challenger, lines=lines, number=11, test_hash="other images")
     # Images that nobody has looked at begin anew.
     assert verdict.look == 1
+
+
+def test_test_images_with_some_fresh_ones_among_them_are_not_fresh():
+    images, labels = np.arange(1000, dtype="<u4").view(np.uint8).reshape(1000, 2, 2, 1), np.zeros(500, np.int64)
+    first, grown, fresh = (
+        sketch_of(Split(images=images[start : start + 500], labels=labels)) for start in (0, 50, 500)
+    )
+    champion, challenger = pair(rng_of("grown"), 500, gained=0.04, lost=0.04)
+    lines = [verdict_of(champion, challenger, test_hash="first", test_sketch=first).document()]
+    # Nine tenths of the images have been looked at: the next look, and the same pair is a new one there.
+    lines.append(verdict_of(champion, challenger, lines=lines, test_hash="grown", test_sketch=grown).document())
+    assert [line["look"] for line in lines] == [1, 2]
+    # Compared again on the very same images they have the look they had.
+    assert verdict_of(champion, challenger, lines=lines, test_hash="first", test_sketch=first).look == 1
+    # None of these is among the first.
+    assert verdict_of(champion, challenger, lines=lines[:1], test_hash="fresh", test_sketch=fresh).look == 1
+    # Versions of before there were sketches go by the hash alone.
+    assert verdict_of(champion, challenger, lines=lines, test_hash="grown", number=3).look == 3
 
 
 @pytest.mark.parametrize(("n_before", "least"), [(0, 0.95), (N_NIGHTS - 1, 0.8), (364, 0.8)])
@@ -209,6 +226,12 @@ def test_the_paired_bootstrap_keeps_its_level_and_sees_what_is_there(task):
     planted = [paired_test(*reversed(drawn_pair(rng, task, 500, gain=1.0))).p_value for _ in range(5)]
     # A plainly better one is seen at a level that a month of looks leaves.
     assert np.mean(np.array(planted) <= level(0.05, N_NIGHTS)) >= 0.8
+
+
+def test_no_alpha_promotes_nobody():
+    # 1,100 images gained and none lost: a chance that no float can hold is 0, and so is the level.
+    test = mcnemar([True] * 1100, [False] * 1100)
+    assert test.p_value == 0.0 and not better(test, level=0.0, margin=0.0, look=1).passed
 
 
 def test_the_shares_are_all_of_alpha_and_no_more():

@@ -31,11 +31,28 @@ def test_a_torn_last_line(tmp_path, fraction):
     assert [line["challenger"] for line in read_promotions(path)] == [1, 3]
 
 
-# A line that was edited is named by its number.
+# Wherever it is torn: what ends as a line does is still none.
+def test_a_line_torn_behind_a_part_of_it(tmp_path):
+    path = tmp_path / "promotions.jsonl"
+    append_promotion(path, {"challenger": 1})
+    whole = path.read_bytes()
+    append_promotion(path, {"figures": {"wins": 3}, "challenger": 2})
+    torn = path.read_bytes()
+    path.write_bytes(torn[: torn.index(b"3}") + 2])
+    assert [line["challenger"] for line in read_promotions(path)] == [1]
+    append_promotion(path, {"challenger": 3})
+    # Nothing of it is left.
+    assert path.read_bytes().startswith(whole + b'{"at"')
+    assert [line["challenger"] for line in read_promotions(path)] == [1, 3]
+
+
+# A line that was edited, its end included, is named by its number.
 def test_an_edited_line(tmp_path):
     path = tmp_path / "promotions.jsonl"
     for number in range(3):
         append_promotion(path, {"challenger": number})
-    path.write_text(path.read_text().replace('"challenger": 1', '"challenger": 7'))
-    with pytest.raises(IntegrityError, match=r"jsonl:2: received a damaged line"):
-        read_promotions(path)
+    first, second, third = path.read_text().splitlines()
+    for edited in (second.replace('"challenger": 1', '"challenger": 7'), second[:-1]):
+        path.write_text("\n".join([first, edited, third, ""]))
+        with pytest.raises(IntegrityError, match=r"jsonl:2: received a damaged line"):
+            read_promotions(path)
