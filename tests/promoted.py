@@ -1,6 +1,7 @@
 """Versions whose test is known, to be promoted: their models are files of the right kind and no networks."""
 
 import zipfile
+from contextlib import closing
 from io import StringIO
 
 import numpy as np
@@ -14,12 +15,22 @@ from cnn.promotion.rollback import rollback
 from cnn.records import Head
 from cnn.steps.promote import promote
 from cnn.tracking.memory import MemoryTracker
+from cnn.tracking.mlflow import MlflowTracker
 from cnn.tracking.registry import CHALLENGER, CHAMPION, Candidate, MemoryRegistry
-from cnn.tracking.tracker import Run
+from cnn.tracking.tracker import Run, RunState
 
 N = 400
 NAME = "cnn-overnight"
 CLASSES = ("cat", "dog")
+RUN = "night/candidate"
+
+
+def deliver_run(environment):
+    """The run that registered candidates name is at the environment's MLflow."""
+    with closing(MlflowTracker(environment, "nights")) as tracker:
+        tracker.start(Run(key=RUN, name="candidate"))
+        tracker.end(RUN, RunState.FINISHED)
+        assert tracker.flush(120.0)
 
 
 class Gatehouse:
@@ -33,7 +44,7 @@ class Gatehouse:
         self.folder, self.environment = folder, Environment(home=folder / home)
         self.registry = registry or MemoryRegistry(folder / "registry")
         self.tracker = MemoryTracker()
-        self.tracker.start(Run(key="night/candidate", name="candidate"))
+        self.tracker.start(Run(key=RUN, name="candidate"))
         self.params = read_params(overrides=["prepare.source=digits", "promote.smoke=false"])
 
     def candidate(self, n_right, *, test_hash="t" * 64, gap=0.01):
@@ -48,7 +59,7 @@ class Gatehouse:
         predictions = Predictions(labels=labels, probs=probs, head=Head(class_names=CLASSES))
         write_predictions(folder / "predictions.npz", predictions)
         return Candidate(
-            model=folder / "model.keras", run_key="night/candidate", labels=CLASSES, image_shape=(4, 4, 1),
+            model=folder / "model.keras", run_key=RUN, labels=CLASSES, image_shape=(4, 4, 1),
             example=np.zeros((1, 4, 4, 1), np.uint8), lineage={"test_hash": test_hash, "night": f"night-{n_right}"},
             tags={"gap_at_best": str(gap)}, files=(folder / "predictions.npz",),
         )  # fmt: skip

@@ -8,7 +8,7 @@ depend on each other: they are made on the same images, and often with the same 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cnn.data.prepared.sketch import resemblance
+from cnn.data.prepared.sketch import shared_fraction
 
 Line = Mapping[str, Any]
 
@@ -17,7 +17,7 @@ EXPONENT = 1.5
 
 
 MOST_SHARED = 0.1
-"""Of the images of two test sets, in both: one that shares more with one that was looked at is not fresh."""
+"""Of its images, with a test set that was looked at: one that shares more is not fresh."""
 
 
 def share(look: int) -> float:
@@ -53,7 +53,7 @@ def pair_of(challenger: str, champion: str) -> str:
 
 
 def looks(lines: Iterable[Line], test_hash: str, sketch: str = "") -> list[Line]:
-    """The decisions that looked at a test set, or at one that shares more than `MOST_SHARED` of its images with it.
+    """The decisions that looked at a test set, or at one with which it shares more than `MOST_SHARED` of its images.
 
     Args:
         lines: The decisions about one registered name.
@@ -75,4 +75,4 @@ def look_number(seen: Iterable[Line], test_hash: str, pair: str) -> int:
 
 
 def _used_up(line: Line, test_hash: str, sketch: str) -> bool:
-    return line.get("test_hash") == test_hash or resemblance(line.get("test_sketch", ""), sketch) > MOST_SHARED
+    return line.get("test_hash") == test_hash or shared_fraction(sketch, line.get("test_sketch", "")) > MOST_SHARED

@@ -1,4 +1,4 @@
-"""The champion of a real MLflow registry: two homes at once, a real kill -9, a way back."""
+"""The champion of a real MLflow registry, embedded and behind a server: two homes at once, a kill -9, a way back."""
 
 import json
 import os
@@ -6,17 +6,16 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import pytest
-from promoted import NAME, Gatehouse
+from promoted import NAME, Gatehouse, deliver_run
+from servers import TrackingServer
 
 from cnn.config.environment import Environment
 from cnn.promotion.log import DecisionLog
-from cnn.tracking.mlflow import MlflowTracker
 from cnn.tracking.mlflow_registry import MlflowRegistry
 from cnn.tracking.registry import CHAMPION, Signature
-from cnn.tracking.tracker import Run, RunState
 
 pytestmark = [
     pytest.mark.slow,
@@ -51,15 +50,28 @@ print(json.dumps(verdict.document()))
 """
 
 
+@pytest.fixture(scope="module", params=["sqlite", "server"])
+def address(request, tmp_path_factory):
+    """A database that all open, and a server that all ask."""
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "sqlite":
+        yield f"sqlite:///{folder / 'shared.db'}"
+        return
+    server = TrackingServer(folder)
+    server.start()
+    try:
+        server.wait()
+        yield server.uri
+    finally:
+        server.kill()
+
+
 @pytest.fixture(scope="module")
-def house(tmp_path_factory):
-    """A registry on sqlite whose version 1 is champion; 2, 3 and 4 are better, and alike."""
+def house(address, tmp_path_factory):
+    """A registry whose version 1 is champion; 2, 3 and 4 are better, and alike."""
     folder = tmp_path_factory.mktemp("races")
-    environment = Environment(home=folder / "home", tracking_uri=f"sqlite:///{folder / 'shared.db'}")
-    with closing(MlflowTracker(environment, "nights")) as tracker:
-        tracker.start(Run(key="night/candidate", name="candidate"))
-        tracker.end("night/candidate", RunState.FINISHED)
-        assert tracker.flush(120.0)
+    environment = Environment(home=folder / "home", tracking_uri=address)
+    deliver_run(environment)
     house = Gatehouse(folder, MlflowRegistry(environment))
     house.environment = environment
     for n_right in (100, 300, 301, 302):

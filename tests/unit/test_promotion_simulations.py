@@ -117,6 +117,7 @@ def test_test_images_with_some_fresh_ones_among_them_are_not_fresh():
     first, grown, fresh = (
         sketch_of(Split(images=images[start : start + 500], labels=labels)) for start in (0, 50, 500)
     )
+    few = sketch_of(Split(images=images[100:150], labels=labels[:50]))
     champion, challenger = pair(rng_of("grown"), 500, gained=0.04, lost=0.04)
     lines = [verdict_of(champion, challenger, test_hash="first", test_sketch=first).document()]
     # Nine tenths of the images have been looked at: the next look, and the same pair is a new one there.
@@ -124,6 +125,8 @@ def test_test_images_with_some_fresh_ones_among_them_are_not_fresh():
     assert [line["look"] for line in lines] == [1, 2]
     # Compared again on the very same images they have the look they had.
     assert verdict_of(champion, challenger, lines=lines, test_hash="first", test_sketch=first).look == 1
+    # A few that were taken out of the first.
+    assert verdict_of(champion, challenger, lines=lines[:1], test_hash="few", test_sketch=few).look == 2
     # None of these is among the first.
     assert verdict_of(champion, challenger, lines=lines[:1], test_hash="fresh", test_sketch=fresh).look == 1
     # Versions of before there were sketches go by the hash alone.

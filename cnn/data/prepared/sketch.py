@@ -15,20 +15,19 @@ def sketch_of(split: Split) -> str:
     return "".join(sorted({fingerprint.hex()[:_N_LETTERS] for fingerprint in fingerprints(split)})[:_N_KEPT])
 
 
-def resemblance(one: str, other: str) -> float:
-    """The images that two sets share as a part of those that either has, in [0, 1], estimated from their sketches.
+def shared_fraction(sketch: str, earlier: str) -> float:
+    """The part of a set's images that an earlier set has too, in [0, 1], estimated from their sketches.
 
-    The standard error is at most 0.06; of sets of up to 64 images together there is none. 0 where a sketch is empty.
+    It is counted over those digests of the set that the earlier sketch would hold, if the earlier set had them: up to
+    64, of a set that is a small part of the earlier one fewer. Sets that share nothing have 0, as do empty sketches.
 
     Example:
-        >>> resemblance("a" * 12 + "b" * 12, "b" * 12 + "c" * 12)
-        0.3333333333333333
+        >>> shared_fraction("a" * 12 + "b" * 12, "b" * 12 + "c" * 12)
+        0.5
     """
-    some, others = _digests(one), _digests(other)
-    if not some or not others:
-        return 0.0
-    sample = sorted(some | others)[:_N_KEPT]
-    return sum(digest in some and digest in others for digest in sample) / len(sample)
+    own, theirs = _digests(sketch), _digests(earlier)
+    known = {digest for digest in own if len(theirs) < _N_KEPT or digest <= max(theirs)}
+    return len(known & theirs) / len(known) if known else 0.0
 
 
 def _digests(sketch: str) -> set[str]:
