@@ -15,7 +15,7 @@ from cnn.config.environment import Environment, read_environment
 from cnn.durable import storage_errors
 from cnn.errors import ServiceError, UserError
 from cnn.runtime import silence, warn_on_screen
-from cnn.service.plans import NIGHTS_LOG, PREFECT, prefect_settings
+from cnn.service.plans import NIGHTS_LOG, PREFECT, prefect_settings, work_pool
 from cnn.service.ports import answers
 from cnn.service.state import is_up, last_state
 from cnn.tracking.server import check_server
@@ -113,7 +113,7 @@ def _engine(_: argparse.Namespace) -> int:
 def _deploy(words: argparse.Namespace) -> int:
     from flows.deployments import deploy
 
-    return deploy(words.file)
+    return deploy(words.file, work_pool(read_environment()))
 
 
 _FLOWS: dict[str, Callable[[argparse.Namespace], int]] = {

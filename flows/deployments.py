@@ -19,10 +19,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from cnn.errors import ConfigError
-from flows.watch import POOL
+from cnn.service.plans import POOL, name_in
 
 
-def deploy(file: Path) -> int:
+def deploy(file: Path, pool: str) -> int:
     """Have Prefect take the deployments of a file in Prefect's own words, in a pool that is made when it is missing.
 
     `prefect deploy --all` of Prefect 3.8 takes the first and stops: it asks its own server for workers with a limit of
@@ -34,15 +34,15 @@ def deploy(file: Path) -> int:
     Raises:
         ConfigError: The file is damaged, or Prefect would refuse a deployment.
     """
-    made = deployments(file)
-    _make_pool()
+    made = deployments(file, pool)
+    _make_pool(pool)
     for deployment in made:
         deployment.apply()
     return 0
 
 
-def deployments(file: Path) -> list[RunnerDeployment]:
-    """The deployments of a file; `{{ $PWD }}` in it is the folder that its flows run in.
+def deployments(file: Path, pool: str = POOL) -> list[RunnerDeployment]:
+    """The deployments of a file, named as in that pool; `{{ $PWD }}` in it is the folder that its flows run in.
 
     Raises:
         ConfigError: The file is damaged, or Prefect would refuse a deployment.
@@ -50,7 +50,7 @@ def deployments(file: Path) -> list[RunnerDeployment]:
     try:
         document = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
         entries: list[Mapping[str, Any]] = document["deployments"]
-        return [_deployment(_filled_in(entry)) for entry in entries]
+        return [_deployment(_filled_in(entry), pool) for entry in entries]
     except (YAMLError, ValidationError, ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
         received, expected = f"{type(error).__name__}: {error}", "deployments in Prefect's words"
         raise ConfigError(file, received=received, expected=expected, change=f"edit {file}") from error
@@ -62,24 +62,24 @@ def _filled_in(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     return filled if isinstance(filled, Mapping) else {}
 
 
-def _deployment(entry: Mapping[str, Any]) -> RunnerDeployment:
-    pool, limit = entry["work_pool"], entry.get("concurrency_limit")
+def _deployment(entry: Mapping[str, Any], pool: str) -> RunnerDeployment:
+    words, limit = entry["work_pool"], entry.get("concurrency_limit")
     return RunnerDeployment.from_entrypoint(
         entry["entrypoint"],
-        name=entry["name"],
+        name=name_in(pool, entry["name"]),
         schedules=[Schedule(**schedule) for schedule in entry.get("schedules", [])],
         concurrency_limit=ConcurrencyLimitConfig(**limit) if isinstance(limit, Mapping) else limit,
         parameters=entry.get("parameters"),
         description=entry.get("description"),
         tags=entry.get("tags"),
-        work_pool_name=pool["name"],
-        job_variables=pool.get("job_variables"),
+        work_pool_name=name_in(pool, words["name"]),
+        job_variables=words.get("job_variables"),
     )
 
 
-def _make_pool() -> None:
+def _make_pool(name: str) -> None:
     pool = WorkPoolCreate(
-        name=POOL, type=ProcessWorker.type, base_job_template=ProcessWorker.get_default_base_job_template()
+        name=name, type=ProcessWorker.type, base_job_template=ProcessWorker.get_default_base_job_template()
     )
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.create_work_pool(pool)

@@ -27,12 +27,13 @@ from prefect.states import Cancelled, Crashed  # noqa: TID251
 
 from cnn.config.environment import Environment, Event
 from cnn.runtime import is_alive
+from cnn.service.plans import name_in, work_pool
 from cnn.service.state import is_night
 from flows.notices import notify
 
 log = logging.getLogger(__name__)
 
-POOL, NIGHTLY = "cnn-overnight", "nightly"
+NIGHTLY = "nightly"
 RESUMED, GIVEN_UP = "resumed-", "given-up"
 
 _RUN_ID = "PREFECT__FLOW_RUN_ID"
@@ -56,12 +57,13 @@ class Watch:
 
     def look(self) -> list[str]:
         """A sentence for each thing that was done."""
+        pool = work_pool(self.environment)
         with get_client(sync_client=True) as client:
-            return [*drop_missed(client), *mark_crashed(client), *self._resume(client)]
+            return [*drop_missed(client, pool), *mark_crashed(client, pool), *self._resume(client, pool)]
 
-    def _resume(self, client: SyncPrefectClient) -> Iterable[str]:
+    def _resume(self, client: SyncPrefectClient, pool: str) -> Iterable[str]:
         """Start the latest night again if it has crashed, once nothing of it is left."""
-        run = next(iter(_runs(client, NIGHTLY, _ENDED | _OPEN, limit=1)), None)
+        run = next(iter(_runs(client, pool, NIGHTLY, _ENDED | _OPEN, limit=1)), None)
         if run is None or not is_to_be_resumed(run, datetime.now(UTC)) or self._end_leftovers(str(run.id)):
             return
         n, most = resumptions(run.tags) + 1, int(_bound(run, "resumes", 3))
@@ -97,10 +99,10 @@ class Watch:
         return bool(left)
 
 
-def drop_missed(client: SyncPrefectClient) -> list[str]:
+def drop_missed(client: SyncPrefectClient, pool: str) -> list[str]:
     """Cancel the nights that are not to be made up for; a sentence for each."""
     said = []
-    for run, reason in missed(_runs(client, NIGHTLY, {StateType.SCHEDULED}), datetime.now(UTC)):
+    for run, reason in missed(_runs(client, pool, NIGHTLY, {StateType.SCHEDULED}), datetime.now(UTC)):
         client.set_flow_run_state(run.id, Cancelled(message=reason), force=True)
         said.append(f"{run.name} {reason}")
     return said
@@ -132,12 +134,12 @@ def is_to_be_resumed(latest: FlowRun, now: datetime) -> bool:
     return (now - state.timestamp).total_seconds() / _HOUR_S <= _bound(latest, "missed_within_hours", 12.0)
 
 
-def mark_crashed(client: SyncPrefectClient) -> list[str]:
-    """Runs of this pool that are shown as running, and whose process is gone with the worker that would have said so.
+def mark_crashed(client: SyncPrefectClient, pool: str) -> list[str]:
+    """Runs of this home's pool that are shown as running, and whose process is gone with the worker that would say so.
 
     The processes are looked up after the runs: one that has ended meanwhile has said how, which is asked for once more.
     """
-    open_runs = [run for run in _runs(client, None, _OPEN - {StateType.SCHEDULED}) if not _just_taken(run)]
+    open_runs = [run for run in _runs(client, pool, None, _OPEN - {StateType.SCHEDULED}) if not _just_taken(run)]
     gone = [run for run in open_runs if not processes_of(str(run.id), nights_only=True)]
     said = []
     for run in gone:
@@ -178,15 +180,16 @@ _ENDED = {StateType.COMPLETED, StateType.FAILED, StateType.CRASHED}
 
 
 def _runs(
-    client: SyncPrefectClient, deployment: str | None, states: set[StateType], *, limit: int = 200
+    client: SyncPrefectClient, pool: str, deployment: str | None, states: set[StateType], *, limit: int = 200
 ) -> list[FlowRun]:
-    """Runs of this pool, the latest first; those scheduled for later are not among them."""
+    """Runs of a pool, the latest first; those scheduled for later are not among them."""
+    named = DeploymentFilter(name=DeploymentFilterName(any_=[name_in(pool, deployment)])) if deployment else None
     found = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=sorted(states))),
         ),
-        deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[deployment])) if deployment else None,
-        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
+        deployment_filter=named,
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
         sort=FlowRunSort.START_TIME_DESC,  # of those without, when they are due
         limit=200,
     )

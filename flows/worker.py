@@ -9,8 +9,9 @@ import psutil
 from prefect.workers.process import ProcessWorker  # noqa: TID251
 
 from cnn.config.environment import Environment
+from cnn.service.plans import work_pool
 from cnn.service.state import is_night
-from flows.watch import POOL, Watch
+from flows.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ async def work(environment: Environment) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     watch = Watch(environment)
-    async with ProcessWorker(work_pool_name=POOL, name=f"cnn-{environment.home_id()}") as worker:
+    async with ProcessWorker(work_pool_name=work_pool(environment), name=f"cnn-{environment.home_id()}") as worker:
         polls = 0
         while not stopping.is_set():
             try:

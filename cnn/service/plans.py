@@ -12,6 +12,7 @@ from cnn.tracking.server import server_command, sqlite_file
 
 MLFLOW, PREFECT, OPTUNA, WORKER = "MLflow", "Prefect", "optuna-dashboard", "worker"
 NIGHTS_LOG = "nights.log"
+POOL = "cnn-overnight"
 
 SHOWS = {
     MLFLOW: "every trial's curves, the registry; switch to Model training, top left",
@@ -24,6 +25,7 @@ _CLIENT_RETRIES = (
     "8"  # of a Prefect client, each wait twice the last: a night outlives a server that is being restarted
 )
 _POLL_S = "5"
+_POOL_MARK = "OVERNIGHT_POOL"  # handed down: what the service starts knows Prefect by an address in any case
 
 
 def service_plans(environment: Environment) -> list[ServerPlan]:
@@ -49,12 +51,33 @@ def prefect_url(environment: Environment) -> str:
     return os.environ.get("PREFECT_API_URL") or f"http://{LOOPBACK}:{environment.prefect_port}/api"
 
 
+def work_pool(environment: Environment) -> str:
+    """The Prefect pool from which this home's worker takes its nights.
+
+    Only the machine of a home knows which of its nights live, and can go on with them: at a Prefect elsewhere, which
+    several may use, each home has a pool and deployments of its own.
+    """
+    elsewhere = f"{POOL}@{environment.home_id()}" if "PREFECT_API_URL" in os.environ else POOL
+    return os.environ.get(_POOL_MARK) or elsewhere
+
+
+def name_in(pool: str, name: str) -> str:
+    """What a name in `infra/prefect.yaml` is in a home's pool.
+
+    Example:
+        >>> name_in("cnn-overnight@3f9a21bc", "nightly"), name_in("cnn-overnight", "nightly")
+        ('nightly@3f9a21bc', 'nightly')
+    """
+    return name + pool.removeprefix(POOL)
+
+
 def prefect_settings(environment: Environment) -> dict[str, str]:
     """Environment of what speaks to the service's Prefect."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return {
         "PREFECT_HOME": str(environment.prefect_home),
         "PREFECT_API_URL": prefect_url(environment),
+        _POOL_MARK: work_pool(environment),
         "PREFECT_CLIENT_MAX_RETRIES": _CLIENT_RETRIES,
         "PATH": path,  # a deployment's command says `python`
         "PYTHONUNBUFFERED": "1",

@@ -17,6 +17,7 @@ from cnn.config.environment import Environment, Event, read_environment
 from cnn.errors import ConfigError
 from cnn.promotion.ruling import Ruling
 from cnn.promotion.verdict import Verdict
+from cnn.service import plans
 from flows import deployments, nightly, notices, scheduled, watch
 from flows.stages import StageError
 
@@ -39,7 +40,7 @@ def test_every_deployment_can_be_imported_and_has_a_form(shipped):
     for name, deployment in shipped.items():
         # Each is a flow of its own name, with typed parameters, in our pool.
         assert deployment.flow_name == name
-        assert deployment.work_pool_name == watch.POOL
+        assert deployment.work_pool_name == plans.POOL
         assert all("type" in field or "anyOf" in field for field in properties(deployment).values())
 
 
@@ -61,6 +62,28 @@ def test_nights_run_in_the_folder_of_the_deployment(monkeypatch):
     monkeypatch.setenv("PWD", "/some/checkout")
     (night, *_) = deployments.deployments(ROOT / "infra/prefect.yaml")
     assert night.job_variables["working_dir"] == "/some/checkout"
+
+
+def test_homes_that_share_a_prefect_have_pools_and_deployments_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere:4200/api")
+    homes = [Environment(home=tmp_path / name) for name in ("a", "b")]
+    named = [
+        {(deployment.name, deployment.work_pool_name) for deployment in deployed}
+        for deployed in (deployments.deployments(ROOT / "infra/prefect.yaml", plans.work_pool(home)) for home in homes)
+    ]
+    # None of the one is taken for one of the other: no worker ends, resumes or overwrites what runs elsewhere.
+    assert not named[0] & named[1] and len(named[0]) == len(named[1]) == 4
+    # Each bears its home's id, in the pool as in the name.
+    assert (f"nightly@{homes[0].home_id()}", f"{plans.POOL}@{homes[0].home_id()}") in named[0]
+
+
+def test_what_the_service_starts_has_the_pool_of_the_service(tmp_path, monkeypatch):
+    environment = Environment(home=tmp_path)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    for name, value in plans.prefect_settings(environment).items():
+        monkeypatch.setenv(name, value)
+    # Though it knows the service's own Prefect by its address, as one elsewhere.
+    assert plans.work_pool(environment) == plans.POOL
 
 
 @pytest.mark.parametrize("change", [{"entrypoint": "flows.nope.nightly"}, {"schedules": [{"cron": "every night"}]}])
