@@ -2,7 +2,6 @@
 
 import os
 import sys
-import sysconfig
 from pathlib import Path
 
 from cnn.config.environment import Environment
@@ -26,6 +25,12 @@ _CLIENT_RETRIES = (
 )
 _POLL_S = "5"
 _POOL_MARK = "OVERNIGHT_POOL"  # handed down: what the service starts knows Prefect by an address in any case
+
+
+# it takes its storage by its command line alone, where everybody could read the password in an address
+_DASHBOARD = (
+    "import os, sys; from optuna_dashboard._cli import main; sys.argv.append(os.environ['OVERNIGHT_STORAGE']); main()"
+)
 
 
 def service_plans(environment: Environment) -> list[ServerPlan]:
@@ -105,16 +110,15 @@ def mlflow_plan(environment: Environment, logs: Path, *, port: int, change: str)
 
 def optuna_plan(environment: Environment, logs: Path, *, port: int, change: str) -> ServerPlan:
     """optuna-dashboard on the storage that studies are mirrored to."""
-    script = Path(sysconfig.get_path("scripts")) / "optuna-dashboard"
     words = ("--host", LOOPBACK, "--port", str(port), "--server", "wsgiref")
     return ServerPlan(
         name=OPTUNA,
-        command=(str(script), environment.optuna_url, *words),
+        command=(sys.executable, "-P", "-c", _DASHBOARD, *words),
         port=port,
         change=change,
         health="/api/meta",
         log=logs / "optuna-dashboard.log",
-        settings={},
+        settings={"OVERNIGHT_STORAGE": environment.optuna_url},
     )
 
 
@@ -156,7 +160,7 @@ def make_databases(environment: Environment) -> None:
         from cnn.tracking.client import connect
 
         connect(environment)
-    if _is_new(environment.optuna_url):
+    if not environment.optuna_url.startswith("sqlite:///") or _is_new(environment.optuna_url):
         from cnn.search.engines.optuna_mirror import make_storage
 
         make_storage(environment.optuna_url)

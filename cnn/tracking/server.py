@@ -14,6 +14,7 @@ from cnn.durable import storage_errors
 from cnn.errors import ConfigError, IntegrityError, ServiceError
 
 _TIMEOUT_S = 3.0
+_POSTGRES = "cnn-overnight[postgres]"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -26,7 +27,7 @@ def check_server(uri: str) -> None:
         uri: `http(s)://` of an MLflow server, or a database: `sqlite:///FILE`, `postgresql://`, `mysql://`, `mssql://`.
 
     Raises:
-        ConfigError: It is no such address.
+        ConfigError: It is no such address, or the database's driver is not installed.
         ServiceError: Nothing answers there, or something that is no MLflow server.
         IntegrityError: The sqlite file is no database.
         StorageError: The sqlite file's folder cannot be made.
@@ -38,8 +39,31 @@ def check_server(uri: str) -> None:
         _check_sqlite(uri)
     elif scheme in _PORTS:
         _check_port(uri, _PORTS[scheme])
+        check_driver(uri, "CNN_TRACKING_URI")
     else:
         raise _no_address(uri)
+
+
+def check_driver(uri: str, setting: str) -> None:
+    """Of the databases only sqlite comes with what speaks to it.
+
+    Raises:
+        ConfigError: The driver of a database's address is unknown or not installed.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        dialect = make_url(uri).get_dialect()
+        dialect.import_dbapi()
+    except ArgumentError as error:
+        expected, change = "an address in SQLAlchemy's words", f"set {setting}"
+        raise ConfigError(setting, received=without_password(uri), expected=expected, change=change) from error
+    except ImportError as error:
+        package = f"'{_POSTGRES}'" if dialect.driver == "psycopg2" else error.name
+        received = f"a {dialect.name} database without its driver, {error.name}"
+        change = f"pip install {package}"
+        raise ConfigError(setting, received=received, expected="the driver installed", change=change) from error
 
 
 def sqlite_file(uri: str) -> Path:

@@ -14,7 +14,7 @@ import pytest
 from making import epoch_row
 
 from cnn.config.space import Choice, Float, Int
-from cnn.errors import IntegrityError, ServiceError, SpaceError, UserError
+from cnn.errors import ConfigError, IntegrityError, ServiceError, SpaceError, UserError
 from cnn.records import Outcome, TrialState
 from cnn.search.engines import optuna_mirror
 from cnn.search.engines.optuna import OptunaSearcher
@@ -22,6 +22,7 @@ from cnn.search.engines.searcher import StoredTrial
 from cnn.search.space import Space
 
 NUMBERS = {"rate": Float(type="float", low=0.001, high=0.1, log=True), "units": Int(type="int", low=8, high=64)}
+HAS_POSTGRES = importlib.util.find_spec("psycopg2") is not None
 CHOICE = Choice(type="choice", values=("adam", "sgd"))
 FINAL = {state.name: state for state in optuna.trial.TrialState}
 
@@ -262,8 +263,8 @@ def test_a_storage_that_fails_later_stops_the_mirror_alone(url, tmp_path, caplog
         ("sqlite:///FOLDER/file/optuna.db", "StorageError"),
         ("sqlite:///FOLDER", "StorageError"),
         ("no url", "ConfigError"),
-        ("postgresql://me:secret@localhost:1/optuna", "ServiceError"),
-        ("oracul://localhost/optuna", "ServiceError"),
+        ("postgresql://me:secret@localhost:1/optuna", "ServiceError" if HAS_POSTGRES else "ConfigError"),
+        ("oracul://localhost/optuna", "ConfigError"),
     ],
 )
 def test_a_storage_that_does_not_answer(tmp_path, url, kind):
@@ -274,6 +275,14 @@ def test_a_storage_that_does_not_answer(tmp_path, url, kind):
     # One line, without the password.
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_storage_without_its_driver(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    # What is missing and how it comes, in a search as in `cnn up`.
+    for start in (searcher, optuna_mirror.make_storage):
+        with pytest.raises(ConfigError, match=r"CNN_STUDY_STORAGE: .*psycopg2.*cnn-overnight\[postgres\]"):
+            start("postgresql://me:secret@127.0.0.1:1/optuna")
 
 
 @pytest.mark.parametrize(

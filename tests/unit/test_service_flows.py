@@ -77,15 +77,6 @@ def test_homes_that_share_a_prefect_have_pools_and_deployments_of_their_own(tmp_
     assert (f"nightly@{homes[0].home_id()}", f"{plans.POOL}@{homes[0].home_id()}") in named[0]
 
 
-def test_what_the_service_starts_has_the_pool_of_the_service(tmp_path, monkeypatch):
-    environment = Environment(home=tmp_path)
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    for name, value in plans.prefect_settings(environment).items():
-        monkeypatch.setenv(name, value)
-    # Though it knows the service's own Prefect by its address, as one elsewhere.
-    assert plans.work_pool(environment) == plans.POOL
-
-
 @pytest.mark.parametrize("change", [{"entrypoint": "flows.nope.nightly"}, {"schedules": [{"cron": "every night"}]}])
 def test_a_wrong_deployment_is_one_line(tmp_path, change):
     document = YAML(typ="safe", pure=True).load((ROOT / "infra/prefect.yaml").read_text())

@@ -1,6 +1,8 @@
 """A tracking address that cannot work is one line, at once."""
 
+import re
 import socket
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -52,6 +54,20 @@ def test_another_web_server():
         with pytest.raises(ServiceError, match="HTTP 404"):
             check_server(f"http://127.0.0.1:{server.server_port}")
         thread.join()
+
+
+# A database that answers, and whose driver is not installed, is one line that says what to install.
+@pytest.mark.parametrize(
+    ("scheme", "module", "package"),
+    [("postgresql", "psycopg2", "'cnn-overnight[postgres]'"), ("mysql+pymysql", "pymysql", "pymysql")],
+)
+def test_no_driver(scheme, module, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with socket.socket() as database:
+        database.bind(("127.0.0.1", 0))
+        database.listen()
+        with pytest.raises(ConfigError, match=f"CNN_TRACKING_URI: .*{module}.* pip install {re.escape(package)}"):
+            check_server(f"{scheme}://me:secret@127.0.0.1:{database.getsockname()[1]}/mlflow")
 
 
 # Words that are no address, and MLflow's retired file store, are a mistake in the setting.

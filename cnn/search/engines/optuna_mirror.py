@@ -20,6 +20,7 @@ from cnn.errors import ConfigError, IntegrityError, ServiceError, SpaceError, Us
 from cnn.records import Outcome, Proposal
 from cnn.search.engines.optuna_goal import Goal
 from cnn.search.engines.searcher import StoredTrial
+from cnn.tracking.server import check_driver, without_password
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class StudyMirror:
         self._running: dict[int, int] = {}
         self._stopped = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="optuna-mirror")
-        with self._answers():
+        with _answering(self._address):
             self._storage = _open(url)
             weakref.finalize(self, self._storage.engine.dispose)
             study = optuna.create_study(
@@ -63,7 +64,7 @@ class StudyMirror:
 
     def restore(self, trials: Sequence[StoredTrial]) -> None:
         """Make the storage say what the ledger says; what only the storage knows to be under way is failed."""
-        with self._answers():
+        with _answering(self._address):
             rows = self._storage.get_all_trials(self._study_id, deepcopy=False)
             mine = {row.user_attrs.get(_NUMBER): row for row in rows}
             restored = {self._restore(trial, mine.get(trial.proposal.number)) for trial in trials}
@@ -90,7 +91,7 @@ class StudyMirror:
         if self._stopped:
             return
         try:
-            with self._answers():
+            with _answering(self._address):
                 write()
         except SpaceError:
             raise
@@ -150,28 +151,23 @@ class StudyMirror:
             change="give the study another name",
         )
 
-    @contextmanager
-    def _answers(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            raise _refusal(self._address, error) from error
-        except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError) as error:
-            raise _refusal(self._address, _root(error)) from error
-
 
 def make_storage(url: str) -> None:
-    """Create the tables of a new storage: optuna-dashboard opens only one that has them.
+    """Create the tables of a storage that lacks them: optuna-dashboard opens only one that has them.
 
     Raises:
+        ConfigError: It is no address of a database, or the database's driver is not installed.
+        ServiceError: The database does not answer.
         StorageError: Its folder cannot be written.
     """
-    _open(url).engine.dispose()
+    with _answering(_address(url)):
+        _open(url).engine.dispose()
 
 
 def _open(url: str) -> optuna.storages.RDBStorage:
     address = sqlalchemy.engine.make_url(url)
     if address.get_backend_name() != "sqlite":
+        check_driver(url, "CNN_STUDY_STORAGE")
         return optuna.storages.RDBStorage(url)
     if address.database in (None, "", ":memory:"):  # one connection, or each thread would have a database of its own
         shared = {"poolclass": sqlalchemy.pool.StaticPool, "connect_args": {"check_same_thread": False}}
@@ -203,12 +199,25 @@ def _check(path: Path) -> None:
         raise _damaged(path, found)
 
 
+@contextmanager
+def _answering(address: str) -> Iterator[None]:
+    """Whatever a storage has to say against it becomes one line."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _refusal(address, error) from error
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        raise _refusal(address, _root(error)) from error
+
+
 def _address(url: str) -> str:
     try:
         return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
     except sqlalchemy.exc.ArgumentError as error:
         change = "set CNN_STUDY_STORAGE to a database URL"
-        raise ConfigError("CNN_STUDY_STORAGE", received=url, expected="sqlite:///FILE", change=change) from error
+        raise ConfigError(
+            "CNN_STUDY_STORAGE", received=without_password(url), expected="sqlite:///FILE", change=change
+        ) from error
 
 
 def _root(error: BaseException) -> BaseException:
