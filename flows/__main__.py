@@ -15,7 +15,7 @@ from cnn.config.environment import Environment, read_environment
 from cnn.durable import storage_errors
 from cnn.errors import ServiceError, UserError
 from cnn.runtime import silence, warn_on_screen
-from cnn.service.plans import NIGHTS_LOG, PREFECT, prefect_settings, work_pool
+from cnn.service.plans import NIGHTS_LOG, PREFECT, check_prefect, prefect_settings, work_pool
 from cnn.service.ports import answers
 from cnn.service.state import is_up, last_state
 from cnn.tracking.server import check_server
@@ -60,6 +60,8 @@ def _settle_prefect() -> None:
     if is_up(environment):  # its server, and not a second one on the same database
         os.environ.update(prefect_settings(environment))
         _wait_for_prefect(environment)
+    else:
+        check_prefect()
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")  # 20 s are few on a busy machine
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # the night speaks for itself
 

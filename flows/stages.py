@@ -74,7 +74,7 @@ def pull(remote: str) -> bool:
     _dvc("remote", "modify", "--local", remote, "verify", "true", quiet=True)
     code, complaint = _dvc("pull", "--remote", remote, "prepare", quiet=True)
     if code:
-        log.warning("dvc pull: %s", complaint)
+        log.warning("%s does not give these data, which are prepared here: dvc pull: %s", remote, complaint.rstrip(":"))
     return code == 0
 
 

@@ -18,7 +18,7 @@ from cnn.config.reading import digest
 from cnn.durable import storage_errors, write_text
 from cnn.errors import ConfigError, ServiceError
 from cnn.runtime import is_alive
-from cnn.service.plans import SHOWS, make_databases, prefect_settings, service_plans
+from cnn.service.plans import SHOWS, check_prefect, make_databases, prefect_settings, prefect_url, service_plans
 from cnn.service.servers import check_ports, last_line
 from cnn.service.state import MARK, ServiceState, is_night, is_up, last_state, marked
 from cnn.tracking.server import check_server, without_password
@@ -48,6 +48,7 @@ def up(environment: Environment, console: Console) -> None:
     was_up = is_up(environment)
     if not was_up:
         check_server(environment.mlflow_uri)
+        check_prefect()
         end_all([process for process in marked(environment) if not is_night(process)], patience_s=0.0)
         check_ports(service_plans(environment))
         with console.status("making the databases"):
@@ -140,6 +141,9 @@ def _print_addresses(environment: Environment, state: ServiceState, console: Con
     table = Table.grid(padding=(0, 2))
     if environment.mlflow_uri.startswith("http"):
         table.add_row("MLflow", without_password(environment.mlflow_uri), "[dim]runs elsewhere: CNN_TRACKING_URI[/dim]")
+    if "PREFECT_API_URL" in os.environ:
+        address = without_password(prefect_url(environment)).removesuffix("/api")
+        table.add_row("Prefect", address, "[dim]runs elsewhere: PREFECT_API_URL[/dim]")
     for unit in state.units:
         table.add_row(unit.name, unit.address, f"[dim]{SHOWS[unit.name]}[/dim]")
     console.print(table)

@@ -7,7 +7,7 @@ from pathlib import Path
 from cnn.config.environment import Environment
 from cnn.service.ports import LOOPBACK
 from cnn.service.servers import ServerPlan
-from cnn.tracking.server import server_command, sqlite_file
+from cnn.tracking.server import check_health, server_command, sqlite_file
 
 MLFLOW, PREFECT, OPTUNA, WORKER = "MLflow", "Prefect", "optuna-dashboard", "worker"
 NIGHTS_LOG = "nights.log"
@@ -49,6 +49,13 @@ def service_plans(environment: Environment) -> list[ServerPlan]:
     plans.append(optuna_plan(environment, logs, port=environment.optuna_port, change=words))
     plans.append(_worker_plan(environment, logs, needs=[plan.name for plan in plans if plan.name == PREFECT]))
     return plans
+
+
+def check_prefect() -> None:
+    """Raises ServiceError when a Prefect elsewhere does not answer."""
+    if address := os.environ.get("PREFECT_API_URL"):
+        change = "start it, or unset PREFECT_API_URL for one of this machine's own"
+        check_health(address, what="a Prefect server", change=change)
 
 
 def prefect_url(environment: Environment) -> str:

@@ -14,6 +14,8 @@ from cnn.durable import storage_errors
 from cnn.errors import ConfigError, IntegrityError, ServiceError
 
 _TIMEOUT_S = 3.0
+_SERVER = "an MLflow server"
+_START = "start the server, or set CNN_TRACKING_URI (unset it for the embedded database)"
 _POSTGRES = "cnn-overnight[postgres]"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -34,7 +36,7 @@ def check_server(uri: str) -> None:
     """
     scheme = _parts(uri)[0].partition("+")[0]
     if scheme in ("http", "https"):
-        _check_http(uri)
+        check_health(uri, what=_SERVER, change=_START)
     elif scheme == "sqlite":
         _check_sqlite(uri)
     elif scheme in _PORTS:
@@ -86,13 +88,25 @@ def without_password(text: str) -> str:
     return re.sub(r"//[^/\s]*@", "//", text)
 
 
-def _check_http(uri: str) -> None:
+def check_health(uri: str, *, what: str, change: str) -> None:
+    """Ask a web server for `/health`, for a few seconds at the most.
+
+    Args:
+        what: The server that is expected there.
+        change: What to do about one that does not answer.
+
+    Raises:
+        ServiceError: It does not answer, or not well.
+    """
+    received = ""
     try:
         answer = requests.get(f"{uri.rstrip('/')}/health", timeout=_TIMEOUT_S)
+        if answer.status_code != requests.codes.ok:
+            received = f"HTTP {answer.status_code}"
     except requests.exceptions.RequestException as error:
-        raise _silent(uri, type(error).__name__) from error
-    if answer.status_code != requests.codes.ok:
-        raise _silent(uri, f"HTTP {answer.status_code}")
+        received = type(error).__name__
+    if received:
+        raise ServiceError(without_password(uri), received=received, expected=f"{what} that answers", change=change)
 
 
 def _check_port(uri: str, port: int) -> None:
@@ -100,7 +114,8 @@ def _check_port(uri: str, port: int) -> None:
     try:
         socket.create_connection((host or "localhost", given_port or port), _TIMEOUT_S).close()
     except OSError as error:
-        raise _silent(f"{scheme}://{host}", error.strerror or type(error).__name__) from error
+        received, expected = error.strerror or type(error).__name__, f"{_SERVER} that answers"
+        raise ServiceError(f"{scheme}://{host}", received=received, expected=expected, change=_START) from error
 
 
 def _parts(uri: str) -> tuple[str, str | None, int | None]:
@@ -142,13 +157,6 @@ def _is_database(path: Path) -> bool:
     except sqlite3.DatabaseError as error:
         return getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_NOTADB
     return True
-
-
-def _silent(uri: str, received: str) -> ServiceError:
-    change = "start the server, or set CNN_TRACKING_URI (unset it for the embedded database)"
-    return ServiceError(
-        without_password(uri), received=received, expected="an MLflow server that answers", change=change
-    )
 
 
 def server_command(port: int, *options: str) -> list[str]:

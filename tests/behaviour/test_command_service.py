@@ -55,6 +55,14 @@ def test_a_port_in_use_is_named_before_anything_starts(checkout, name):
     assert list((checkout.parent / "home").glob("*.db")) == []
 
 
+@pytest.mark.parametrize("words", [["up"], ["nightly"]])
+def test_a_prefect_elsewhere_that_does_not_answer_is_one_line(checkout, words):
+    address = f"http://127.0.0.1:{free_port()}/api"
+    line = refusal(cnn(checkout, *words, PREFECT_API_URL=address))
+    # Which address, and which setting names it.
+    assert line.startswith(f"cnn: {address}: ") and "PREFECT_API_URL" in line
+
+
 def test_up_wants_a_checkout(checkout):
     shutil.rmtree(checkout / "infra")
     assert "infra/prefect.yaml" in refusal(cnn(checkout, "up"))
