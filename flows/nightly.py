@@ -207,7 +207,7 @@ def save(night: str, remote: str, git_remote: str) -> str:
     """The night becomes a DVC experiment of its name, and goes to the remotes that are set."""
     said = [stages.save(night)]
     said += [stages.push(remote)] if remote else []
-    said += [stages.push_night(night, git_remote)] if git_remote else []
+    said += [stages.push_night(night, git_remote, read_environment().home_id())] if git_remote else []
     return "; ".join(said)
 
 

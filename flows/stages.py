@@ -109,13 +109,20 @@ def save(night: str) -> str:
     return f"saved as DVC experiment {night}" if code == 0 else f"not saved as a DVC experiment: {complaint}"
 
 
-def push_night(night: str, git_remote: str) -> str:
-    """Send a saved night to a git remote, where other clones find it; a sentence that says whether it got there."""
+def push_night(night: str, git_remote: str, home: str) -> str:
+    """Send a saved night to a git remote, where other clones find it; a sentence that says whether it got there.
+
+    Args:
+        home: Id of this home, which the night's name bears there if another home's night has that name already: one
+            crontab on two machines is enough.
+    """
     refs = git("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{night}").split()
     if not refs:
         return f"not pushed to git remote {git_remote}: it is no DVC experiment"
+    there = [line.split()[0] for line in git("ls-remote", git_remote, *refs).splitlines()]
+    ending = "" if all(git("cat-file", "-t", commit) for commit in there) else f"@{home}"
     answer = subprocess.run(
-        ["git", "push", "--quiet", "--force", git_remote, *(f"{ref}:{ref}" for ref in refs)],
+        ["git", "push", "--quiet", "--force", git_remote, *(f"{ref}:{ref}{ending}" for ref in refs)],
         env=os.environ | {"GIT_TERMINAL_PROMPT": "0"},  # at night nobody types a password
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -123,9 +130,9 @@ def push_night(night: str, git_remote: str) -> str:
         check=False,
     )
     complaint = (answer.stderr.strip().splitlines() or ["no reason given"])[-1]
-    return (
-        f"pushed to git remote {git_remote}" if answer.returncode == 0 else f"not pushed to {git_remote}: {complaint}"
-    )
+    if answer.returncode:
+        return f"not pushed to {git_remote}: {complaint}"
+    return f"pushed to git remote {git_remote}" + (f" as {night}{ending}" if ending else "")
 
 
 def check_git_remote(remote: str) -> None:
