@@ -22,11 +22,13 @@ class Move:
 
     Args:
         new: From the field's value and the diagnosis' figures to the value it should have; None: it is right as it is.
+        absent: The value of a recipe that has no such part, which nothing makes larger or smaller; None: all have it.
     """
 
     path: str
     direction: str
     new: _NewValue
+    absent: Scalar | None = None
 
 
 def _times(factor: float, *, low: float = 0.0, high: float = float("inf")) -> _NewValue:
@@ -99,7 +101,7 @@ REMEDIES: Mapping[str, tuple[str, tuple[Move, ...]]] = {
         "take a smaller network.",
         (
             Move(path="model.filters", direction="down", new=_times(0.5)),
-            Move(path="model.dense_units", direction="down", new=_times(0.5, low=16)),
+            Move(path="model.dense_units", direction="down", new=_times(0.5, low=16), absent=0),
         ),
     ),
     "weight_decay": (
@@ -111,7 +113,7 @@ REMEDIES: Mapping[str, tuple[str, tuple[Move, ...]]] = {
         "take a larger network.",
         (
             Move(path="model.filters", direction="up", new=_times(2.0, high=2048)),
-            Move(path="model.dense_units", direction="up", new=_times(2.0, high=8192)),
+            Move(path="model.dense_units", direction="up", new=_times(2.0, high=8192), absent=0),
         ),
     ),
     "less_dropout": (

@@ -186,7 +186,7 @@ class RemedyAdviser:
         return [
             (move, given.get(move.path, case.values[move.path]))
             for move in REMEDIES[name][1]
-            if move.path in case.values
+            if case.values.get(move.path) not in (None, move.absent)
             and move.path in self._dimensions
             and (move.path in given or move.direction != "to")
         ]

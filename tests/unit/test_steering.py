@@ -1,12 +1,16 @@
 """Rounds and pairs over made-up networks that overfit: no training, but real engines, verdicts and ledgers."""
 
+import math
 import statistics
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from diagnosed import simulated
 from steered import EPOCHS, SIZES, SPACE, Night, learnt
 
 from cnn.config.recipe import Recipe
+from cnn.config.space import Choice
 from cnn.diagnosis.effects import Effect, RemedyMemory
 from cnn.diagnosis.ranges import within
 from cnn.diagnosis.steering import RemedyAdviser
@@ -98,6 +102,21 @@ def test_runs_without_a_flaw_change_nothing_and_say_so(tmp_path):
     advice = adviser(tmp_path).advise({}, healthy, healthy)
     assert advice.focus == {}
     assert advice.reasons == ("nothing: the best 3 runs are 3 healthy, and no remedy is called for.",)
+
+
+@pytest.mark.parametrize(("units", "ranges"), [(0, set()), (64, {"model.dense_units"})])
+def test_only_runs_that_have_dense_units_call_for_more_of_them(tmp_path, units, ranges):
+    dimensions = {"model.dense_units": Choice(type="choice", values=(0, 64, 256))}
+    advised = RemedyAdviser(dimensions, Recipe(), SIZES, RemedyMemory(tmp_path / "memory.jsonl"))
+    accuracies = {"clean": lambda part: 0.5 - 0.4 * math.exp(-8 * part), "n_clean": 5000, "n_val": 5000}
+    poor = simulated(np.random.default_rng(0), **accuracies, loss=lambda part: 1.4 + 0.9 * math.exp(-8 * part))
+    outcome = Outcome(number=0, state=TrialState.COMPLETED, reason="all epochs", curve=poor)
+    runs = [
+        (Proposal(number=n, values={"model.dense_units": units}, epochs=len(poor)), replace(outcome, number=n))
+        for n in range(3)
+    ]
+    # A larger network is called for; where there is no dense layer, nothing says that one would help.
+    assert advised.advise({}, runs, runs).focus.keys() == ranges
 
 
 def test_a_focus_is_of_one_base_recipe(tmp_path):
