@@ -89,7 +89,7 @@ def reproduce(
     with worktree(top, prefix, origin.revision, folder, keep=keep) as place:
         pipeline = Pipeline(place, checkout, environment, origin.night)
         then = _lay_out(origin, pipeline, place, registry)
-        data_from = pipeline.bring_data()
+        data_from = pipeline.bring_data(then.trained["data_hash"])
         console.print(f"data from {data_from}", highlight=False)
         outcome = _made_again(then, pipeline, place, search=search)
         made = Reproduction(
@@ -134,6 +134,7 @@ def _lay_out(origin: "Origin", pipeline: "Pipeline", place: "Place", registry: A
     from cnn.errors import ServiceError
     from cnn.reproduction.origin import kept_files
     from cnn.reproduction.outcome import read_result
+    from cnn.reproduction.start import bring_start
     from cnn.reproduction.worktree import lay_over
 
     pipeline.begin()
@@ -147,6 +148,7 @@ def _lay_out(origin: "Origin", pipeline: "Pipeline", place: "Place", registry: A
         change = "run dvc push where the night ran, or name a registry that has its version (CNN_TRACKING_URI)"
         raise ServiceError(origin.subject, received="no result of it", expected="one to compare with", change=change)
     lay_over(place)
+    bring_start(place, pipeline.checkout, registry)
     return read_result(place.kept, place.kept)
 
 

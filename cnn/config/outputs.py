@@ -3,6 +3,7 @@
 from pathlib import Path
 
 PREPARED = Path("data/prepared")
+MANIFEST = "manifest.json"  # of the prepared images, whose hashes it holds
 SEARCHED = Path("outputs/search")
 WINNER = SEARCHED / "winner.yaml"
 LEADERBOARD = SEARCHED / "leaderboard.csv"

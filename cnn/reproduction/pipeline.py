@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnn.config.environment import Environment
-from cnn.config.outputs import PREPARED
+from cnn.config.outputs import MANIFEST, PREPARED
 from cnn.durable import read_sealed
 from cnn.errors import ServiceError
 from cnn.reproduction.worktree import Place
@@ -55,17 +55,22 @@ class Pipeline:
                 return f"DVC remote {remote}"
         return ""
 
-    def bring_data(self) -> str:
-        """The prepared images; where they came from."""
+    def bring_data(self, data_hash: str) -> str:
+        """The prepared images; where they came from.
+
+        Args:
+            data_hash: What they should have. Where a lock names others, as one of the commit may, they are made anew.
+        """
         place = self.bring("prepare")
-        if not place or not (self.place.project / PREPARED / "manifest.json").exists():
-            self.run("prepare", force=False)
-            place = "the source, prepared anew"
-        return place
+        if place and self.data_hash() == data_hash:
+            return place
+        self.run("prepare", force=bool(place))
+        return "the source, prepared anew"
 
     def data_hash(self) -> str:
-        """Of the prepared images that lie there now."""
-        return str(read_sealed(self.place.project / PREPARED / "manifest.json", made_by="cnn prepare")["data_hash"])
+        """Of the prepared images that lie there now; empty when there are none."""
+        manifest = self.place.project / PREPARED / MANIFEST
+        return str(read_sealed(manifest, made_by="cnn prepare")["data_hash"]) if manifest.exists() else ""
 
     def run(self, stage: str, *, force: bool = True) -> None:
         """Run a stage.
@@ -103,7 +108,6 @@ class Pipeline:
             "CNN_HOME": str(self.place.home),
             "CNN_DATA_CACHE": str(self.environment.downloads),
             **({"CNN_NIGHT": self.night} if self.night else {}),
-            **({"CNN_TRACKING_URI": self.environment.mlflow_uri} if _starts_from_a_version(self.place.kept) else {}),
         }
 
     def _known(self) -> dict[str, str]:
@@ -118,13 +122,6 @@ class Pipeline:
         names = [found[1] for key in known if (found := re.fullmatch(r"remote\.(.+)\.url", key))]
         preferred = [name for name in (self.environment.dvc_remote, known.get("core.remote", "")) if name in names]
         return list(dict.fromkeys([*preferred, *names]))
-
-
-def _starts_from_a_version(kept: Path) -> bool:
-    """Whether the recipe takes weights from the registry, which the stages must then see."""
-    path = kept / "train.json"
-    transfer = read_sealed(path)["recipe"].get("transfer") if path.exists() else None
-    return transfer is not None and str(transfer["from"]).startswith("models:/")
 
 
 def dvc_config(settings: Mapping[str, str]) -> str:

@@ -6,16 +6,16 @@ PLACE/checkout/  PLACE/home/  PLACE/kept/  PLACE.lock
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cnn.config.outputs import WINNER
-from cnn.config.reading import PARAMS_FILE, read_params
-from cnn.durable import exclusive, is_held, read_sealed, storage_errors, write_sealed
+from cnn.config.reading import PARAMS_FILE, read_params, write_overrides
+from cnn.durable import exclusive, is_held, read_sealed, storage_errors, write_sealed, write_text
 from cnn.errors import ConfigError, IntegrityError, ServiceError
 from cnn.lineage import git
-from cnn.reproduction.keeping import LOCK, PATCH, RECIPE
+from cnn.reproduction.keeping import LOCK, PATCH, RECIPES
 
 _CHECKOUT, _HOME, _KEPT = "checkout", "home", "kept"
 
@@ -49,7 +49,9 @@ def worktree(top: Path, prefix: Path, revision: str, folder: Path, *, keep: bool
         ConfigError: The folder holds something else.
         ServiceError: Another process makes something again there, or git refuses.
     """
-    with exclusive(lock_of(folder), what="a reproduction"):
+    lock = lock_of(folder)
+    _check_ours(folder, lock)
+    with exclusive(lock, what="a reproduction"):
         _clear(top, folder)
         place = Place(folder=folder, project=folder / _CHECKOUT / prefix, home=folder / _HOME, kept=folder / _KEPT)
         with storage_errors(folder):
@@ -60,7 +62,9 @@ def worktree(top: Path, prefix: Path, revision: str, folder: Path, *, keep: bool
             yield place
         finally:
             if not keep:
-                remove(top, folder)
+                forget(top, folder)
+                shutil.rmtree(folder, ignore_errors=True)
+                lock.unlink(missing_ok=True)
 
 
 def lock_of(folder: Path) -> Path:
@@ -73,17 +77,17 @@ def leftovers(reproductions: Path) -> list[Path]:
     return [path for path in sorted(reproductions.glob("[!.]*")) if path.is_dir() and not is_held(lock_of(path))]
 
 
-def remove(top: Path | None, folder: Path) -> None:
-    """Remove a worktree with all that lies around it. Doing it again, after a kill, goes on."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if top is not None:
-        git("worktree", "prune", folder=top)
-    with suppress(FileNotFoundError):
-        lock_of(folder).unlink()
+def forget(top: Path, folder: Path) -> None:
+    """Have git forget the worktree in a folder, which may be gone; other worktrees, missing or not, are the person's.
+
+    Args:
+        top: The checkout that it belongs to.
+    """
+    git("worktree", "remove", "--force", "--force", str(folder / _CHECKOUT), folder=top)
 
 
 def lay_over(place: Place) -> None:
-    """Put the kept settings, lock, changes and recipe of the original over the commit.
+    """Put the kept settings, lock, changes and recipes of the original over the commit.
 
     Raises:
         IntegrityError: The changes do not fit the commit.
@@ -93,12 +97,12 @@ def lay_over(place: Place) -> None:
             shutil.copyfile(place.kept / name, place.project / name)
     if (place.kept / PATCH).exists():
         _apply(place)
-    train = read_params(place.project / PARAMS_FILE).train
-    if (place.kept / RECIPE).exists():
-        target = place.project / train.recipe
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(place.kept / RECIPE, target)
-    if train.recipe == "winner":
+    settings = place.project / PARAMS_FILE
+    for name, section in RECIPES.items():
+        if (place.kept / name).exists():  # where the original had it may be the person's own folder
+            shutil.copyfile(place.kept / name, place.project / name)
+            write_text(settings, write_overrides(settings, [f"{section}.recipe={name}"]))
+    if read_params(settings).train.recipe == "winner":
         _put_winner(place)
 
 
@@ -122,23 +126,28 @@ def _apply(place: Place) -> None:
 
 def _add(top: Path, checkout: Path, revision: str) -> None:
     # hooks of the checkout, as those of `dvc install`, are about the checkout
-    words = ["git", "-c", "core.hooksPath=/dev/null", "worktree", "add", "--detach", str(checkout), revision]
+    # --force: one of this place whose folder is gone
+    add = ["worktree", "add", "--force", "--detach", str(checkout), revision]
+    words = ["git", "-c", "core.hooksPath=/dev/null", *add]
     answer = subprocess.run(words, cwd=top, capture_output=True, text=True, check=False)
     if answer.returncode:
-        received, change = answer.stderr.strip()[:200], "run git worktree prune, or name another folder with --into"
+        received, change = answer.stderr.strip()[:200], "name another folder with --into"
         raise ServiceError(f"git worktree {revision[:12]}", received=received, expected="a worktree", change=change)
 
 
-def _clear(top: Path, folder: Path) -> None:
-    """Remove what an earlier reproduction left; whatever else lies there stays."""
+def _check_ours(folder: Path, lock: Path) -> None:
+    """Raises ConfigError where anything lies that no earlier reproduction has left: that would have its lock beside."""
     if not folder.exists():
         return
-    ours = (_CHECKOUT, _HOME, _KEPT)
+    ours = (_CHECKOUT, _HOME, _KEPT) if lock.exists() else ()
     foreign = [path.name for path in folder.iterdir() if path.name not in ours] if folder.is_dir() else [folder.name]
     if foreign:
-        received = f"{foreign[0]}, which no reproduction has put there"
-        raise ConfigError(
-            folder, received=received, expected="a new or empty folder", change="name another with --into"
-        )
-    shutil.rmtree(folder)
-    git("worktree", "prune", folder=top)
+        received, change = f"{foreign[0]}, which no reproduction has put there", "name another with --into"
+        raise ConfigError(folder, received=received, expected="a new or empty folder", change=change)
+
+
+def _clear(top: Path, folder: Path) -> None:
+    """Remove what an earlier reproduction left."""
+    if folder.exists():
+        forget(top, folder)
+        shutil.rmtree(folder)

@@ -1,6 +1,7 @@
 """Where a version, a run or a night comes from: found in the registry and in git, in a clone that never saw it."""
 
 import hashlib
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -216,6 +217,13 @@ def test_what_is_kept_makes_the_checkout_again(checkout, tmp_path):
     (checkout / "dvc.lock").write_text(f"md5: {hashlib.md5(b'weights').hexdigest()}")
     kept = keep_origin(tmp_path / "b", settings_of(checkout), checkout=checkout, model=model)
     assert "dvc.lock" in {path.name for path in kept}
+    # One about other models and these data says where the data are, and has `cnn gc` leave them alone.
+    manifest = checkout / "data/prepared/manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("{}")
+    (checkout / "dvc.lock").write_text(f"md5: {hashlib.md5(b'{}').hexdigest()}")
+    kept = keep_origin(tmp_path / "c", settings_of(checkout), checkout=checkout, model=model)
+    assert "dvc.lock" in {path.name for path in kept}
     assert {"packages", "cpu", "threads", "devices", "code"} <= read_sealed(tmp_path / "b/conditions.json").keys()
     # Laid over the bare commit they give the files that were there.
     with worktree(checkout, Path(), git(checkout, "rev-parse", "HEAD"), tmp_path / "made", keep=False) as place:
@@ -225,6 +233,29 @@ def test_what_is_kept_makes_the_checkout_again(checkout, tmp_path):
         lay_over(place)
         for name in ("code.py", "params.yaml", "dvc.lock", "outputs/search/winner.yaml"):
             assert (place.project / name).read_bytes() == (checkout / name).read_bytes()
+
+
+@pytest.mark.slow  # it asks TensorFlow for its devices
+def test_recipe_files_come_along_from_wherever_they_lie(checkout, tmp_path):
+    mine, searched = tmp_path / "mine.yaml", checkout / "searched.yaml"
+    mine.write_text("model: {blocks: 1}\n")
+    searched.write_text("model: {blocks: 2}\n")
+    named = SETTINGS.replace("recipe: digits", "recipe: searched.yaml") + f"train: {{recipe: {mine}}}\n"
+    (checkout / "params.yaml").write_text(named)
+    model = tmp_path / "model.keras"
+    model.write_bytes(b"weights")
+    kept = keep_origin(tmp_path / "kept", settings_of(checkout), checkout=checkout, model=model)
+    assert {"recipe.yaml", "search_recipe.yaml"} <= {path.name for path in kept}
+    mine.write_text("model: {blocks: 3}\n")
+    with worktree(checkout, Path(), git(checkout, "rev-parse", "HEAD"), tmp_path / "made", keep=False) as place:
+        for path in kept:
+            (place.kept / path.name).write_bytes(path.read_bytes())
+        lay_over(place)
+        params = settings_of(place.project)
+        assert (place.project / params.train.recipe).read_text() == "model: {blocks: 1}\n"
+        assert (place.project / params.search.recipe).read_text() == "model: {blocks: 2}\n"
+    # A file outside of the checkout is the person's, and stays as it is today.
+    assert mine.read_text() == "model: {blocks: 3}\n"
 
 
 def test_a_worktree_is_removed_and_leaves_no_trace_in_git(checkout, tmp_path):
@@ -243,6 +274,26 @@ def test_a_worktree_is_removed_and_leaves_no_trace_in_git(checkout, tmp_path):
     assert len(git(checkout, "worktree", "list").splitlines()) == 1
 
 
+def test_worktrees_of_the_persons_own_stay_known_to_git(checkout, tmp_path):
+    head = git(checkout, "rev-parse", "HEAD")
+    git(checkout, "worktree", "add", "--quiet", "--detach", str(tmp_path / "stick"))
+    (tmp_path / "stick").rename(tmp_path / "pulled out")
+    with worktree(checkout, Path(), head, tmp_path / "made", keep=False):
+        pass
+    # One on a disk that is not there now is no leftover of ours.
+    assert str(tmp_path / "stick") in git(checkout, "worktree", "list")
+
+
+def test_a_worktree_whose_folder_is_gone_is_no_obstacle(checkout, tmp_path):
+    head = git(checkout, "rev-parse", "HEAD")
+    folder = tmp_path / "reproductions" / "1"
+    with worktree(checkout, Path(), head, folder, keep=True):
+        pass
+    shutil.rmtree(folder)  # as `cnn gc` does from another checkout
+    with worktree(checkout, Path(), head, folder, keep=False) as place:
+        assert place.project.is_dir()
+
+
 def test_what_a_killed_reproduction_left_is_cleared_by_the_next(checkout, tmp_path):
     head = git(checkout, "rev-parse", "HEAD")
     folder = tmp_path / "reproductions" / "1"
@@ -255,16 +306,19 @@ def test_what_a_killed_reproduction_left_is_cleared_by_the_next(checkout, tmp_pa
         assert not (place.project / "half").exists()
 
 
-def test_a_folder_with_something_else_in_it_is_left_alone(checkout, tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+@pytest.mark.parametrize("name", ["thesis.tex", "home/thesis.tex"])
+def test_a_folder_with_something_else_in_it_is_left_alone(checkout, tmp_path, name):
+    work = tmp_path / "mine" / name
+    work.parent.mkdir(parents=True)
+    work.write_text("years of work")
     head = git(checkout, "rev-parse", "HEAD")
-    with (
-        pytest.raises(ConfigError, match=r"thesis\.tex"),
-        worktree(checkout, Path(), head, tmp_path / "mine", keep=False),
-    ):
-        pass
-    assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
+    for _ in range(2):  # asked again, it is no more ours than before
+        with (
+            pytest.raises(ConfigError, match=r"which no reproduction has put there"),
+            worktree(checkout, Path(), head, tmp_path / "mine", keep=False),
+        ):
+            pass
+    assert work.read_text() == "years of work"
 
 
 def test_changes_that_do_not_fit_are_named(checkout, tmp_path):

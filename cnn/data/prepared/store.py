@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from cnn.config.outputs import PREPARED
+from cnn.config.outputs import MANIFEST, PREPARED
 from cnn.config.preparing import PrepareParams
 from cnn.config.reading import digest
 from cnn.data.arrays import DataSet, Names, Split
@@ -103,7 +103,7 @@ def write_prepared(
     }
     if settings:
         manifest["settings"] = decisive(settings)
-    write_sealed(folder / "manifest.json", manifest)
+    write_sealed(folder / MANIFEST, manifest)
     return read_prepared(folder)
 
 
@@ -117,7 +117,7 @@ def read_prepared(folder: Path = PREPARED, settings: PrepareParams | None = None
         IntegrityError: There is no manifest, or it is torn or edited.
         ConfigError: The images were made by other settings.
     """
-    manifest = read_sealed(folder / "manifest.json", made_by="cnn prepare")
+    manifest = read_sealed(folder / MANIFEST, made_by="cnn prepare")
     height, width, channels = manifest["image_shape"]
     prepared = Prepared(
         folder=folder,
