@@ -236,8 +236,7 @@ def exclusive(path: Path, *, what: str, patience_s: float = 2.0) -> Iterator[Non
         deadline = time.monotonic() + patience_s
         while not _try_lock(file, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
-                file.seek(0)
-                received = f"{what} under way (process {file.read().strip() or 'unknown'})"
+                received = f"{what} under way (process {holder(path) or 'unknown'})"
                 raise ServiceError(path.parent, received=received, expected="none", change="wait for it to end")
             time.sleep(0.05)
         with storage_errors(path):
@@ -276,6 +275,12 @@ def is_held(path: Path) -> bool:
         return False
     with storage_errors(path), path.open() as file:
         return not _try_lock(file, fcntl.LOCK_SH)
+
+
+def holder(path: Path) -> int | None:
+    """Id of the process that holds a lock file now; None when nobody does, or when who does has not said yet."""
+    text = path.read_text(encoding="utf-8", errors="replace") if is_held(path) else ""
+    return int(text) if text.isdecimal() else None
 
 
 def _try_lock(file: IO[str], kind: int) -> bool:

@@ -17,7 +17,7 @@ from cnn.errors import ServiceError, UserError
 from cnn.runtime import silence, warn_on_screen
 from cnn.service.plans import NIGHTS_LOG, PREFECT, check_prefect, prefect_settings, work_pool
 from cnn.service.ports import answers
-from cnn.service.state import is_up, last_state
+from cnn.service.state import is_up, present_state
 from cnn.tracking.server import check_server
 from flows.settings import checked_params
 
@@ -68,7 +68,7 @@ def _settle_prefect() -> None:
 
 def _wait_for_prefect(environment: Environment) -> None:
     """A server that has died is up again within a minute."""
-    state = last_state(environment)
+    state = present_state(environment)
     unit = next((unit for unit in state.units if unit.name == PREFECT), None) if state else None
     port = int(unit.address.rpartition(":")[2]) if unit else None
     deadline = time.monotonic() + _PATIENCE_S
@@ -115,6 +115,7 @@ def _engine(_: argparse.Namespace) -> int:
 def _deploy(words: argparse.Namespace) -> int:
     from flows.deployments import deploy
 
+    os.environ["PWD"] = str(Path.cwd())  # whoever has started this may have come from another folder
     return deploy(words.file, work_pool(read_environment()))
 
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,19 +15,20 @@ from rich.table import Table
 
 from cnn.config.environment import Environment
 from cnn.config.reading import digest
-from cnn.durable import storage_errors, write_text
+from cnn.durable import exclusive, storage_errors, write_text
 from cnn.errors import ConfigError, ServiceError
 from cnn.runtime import is_alive
 from cnn.service.plans import SHOWS, check_prefect, make_databases, prefect_settings, prefect_url, service_plans
 from cnn.service.servers import check_ports, last_line
-from cnn.service.state import MARK, ServiceState, is_night, is_up, last_state, marked
+from cnn.service.state import MARK, ServiceState, flow_run_of, is_night, is_up, marked, present_state, supervisor
 from cnn.tracking.server import check_server, without_password
 
 DEPLOYMENTS = Path("infra/prefect.yaml")
 
-_START_S = 600.0  # as a rule a minute; a first start migrates three databases
+_START_S = 900.0  # as a rule a minute; a first start migrates three databases
 _END_S = 240.0  # a night under way keeps what it has
 _LEFT_S = 90.0
+_HOPELESS = 3  # deaths in a row
 _KILLED_S = 10.0
 _PAUSE_S = 0.3
 
@@ -45,31 +46,38 @@ def up(environment: Environment, console: Console) -> None:
     if not DEPLOYMENTS.exists():
         expected, change = "the deployments of a checkout", "run cnn up in the folder of params.yaml and infra"
         raise ConfigError(DEPLOYMENTS, received="no such file", expected=expected, change=change)
-    was_up = is_up(environment)
-    if not was_up:
-        check_server(environment.mlflow_uri)
-        check_prefect()
-        end_all([process for process in marked(environment) if not is_night(process)], patience_s=0.0)
-        check_ports(service_plans(environment))
-        with console.status("making the databases"):
-            make_databases(environment)
-    with console.status("starting MLflow, Prefect, optuna-dashboard and the worker, which takes a minute"):
-        pid = _supervisor(environment, was_up=was_up)
-        state = _wait_until_ready(environment, pid)
-    if state.checkout != str(checkout):
-        received, change = f"a service that runs the nights of {state.checkout}", "cnn down first, or set CNN_HOME"
-        raise ServiceError(environment.home, received=received, expected="one of this folder", change=change)
-    with console.status("deploying the flows"):
-        deployed = _deploy(environment, checkout)
+    with exclusive(environment.home / "up.lock", what="cnn up", patience_s=_START_S):  # the second finds it up
+        was_up = is_up(environment)
+        if not was_up:
+            _make_room(environment, console)
+        with console.status("starting MLflow, Prefect, optuna-dashboard and the worker, which takes a minute"):
+            state = _joined(environment) if was_up else _started(environment)
+        if state.checkout != str(checkout):
+            received, change = f"a service that runs the nights of {state.checkout}", "cnn down first, or set CNN_HOME"
+            raise ServiceError(environment.home, received=received, expected="one of this folder", change=change)
+        with console.status("deploying the flows"):
+            deployed = _deploy(environment, checkout)
     console.print("the service was up already" if was_up and not deployed else "the service is up", highlight=False)
     _print_addresses(environment, state, console)
 
 
-def _supervisor(environment: Environment, *, was_up: bool) -> int:
-    """Id of the supervisor, which is started unless it runs."""
-    state = last_state(environment)
-    if was_up and state:
-        return state.pid
+def _make_room(environment: Environment, console: Console) -> None:
+    """What a killed service has left ends, apart from a night; ports are looked at, and databases made."""
+    check_server(environment.mlflow_uri)
+    check_prefect()
+    end_all([process for process in marked(environment) if not flow_run_of(process)], patience_s=0.0)
+    check_ports(service_plans(environment))
+    with console.status("making the databases"):
+        make_databases(environment)
+
+
+def _joined(environment: Environment) -> ServiceState:
+    """What a service says that was up before, once all its parts are; one with a part that fails is left as it is."""
+    return _when_ready(environment, lambda: is_up(environment))
+
+
+def _started(environment: Environment) -> ServiceState:
+    """What a service says that is started here, once all its parts are up; one that does not come up is ended."""
     log = environment.service / "supervisor.log"
     with storage_errors(log):
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -83,33 +91,34 @@ def _supervisor(environment: Environment, *, was_up: bool) -> int:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return process.pid
+    try:
+        return _when_ready(environment, lambda: process.poll() is None)
+    except ServiceError:
+        _end_supervisor(environment)
+        raise
 
 
-def _wait_until_ready(environment: Environment, pid: int) -> ServiceState:
-    """What the service says of itself, once all parts are up; a service that does not come up is ended."""
+def _when_ready(environment: Environment, lives: Callable[[], bool]) -> ServiceState:
+    """What the service says of itself, once all its parts are up.
+
+    Args:
+        lives: Whether its supervisor does.
+
+    Raises:
+        ServiceError: It does not, or a part dies again and again, or the patience ends.
+    """
     deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline:
-        alive, state = is_alive(pid), last_state(environment)
-        if state and state.pid == pid and state.ready:
+    while time.monotonic() < deadline and lives():
+        state = present_state(environment)
+        if state and state.ready:
             return state
-        if not alive:
-            break
-        failing = [unit for unit in state.units if unit.restarts >= 3] if state and state.pid == pid else []
-        if failing and not state_was_up(state):
-            _end_supervisor(environment)
-            name = failing[0].name
-            log = next(plan.log for plan in service_plans(environment) if plan.name == name)
-            raise _mishap(name, failing[0].last_end, log)
+        for unit in state.units if state else ():
+            if unit.failures >= _HOPELESS:
+                log = next(plan.log for plan in service_plans(environment) if plan.name == unit.name)
+                raise _mishap(unit.name, unit.last_end, log)
         time.sleep(_PAUSE_S)
     log = environment.service / "supervisor.log"
-    _end_supervisor(environment)
     raise _mishap("service", last_line(log), log)
-
-
-def state_was_up(state: ServiceState | None) -> bool:
-    """Whether all parts have been up since the service began: then a part that fails is none of this start's faults."""
-    return state is not None and all(unit.state == "up" or unit.restarts == 0 for unit in state.units)
 
 
 def _mishap(name: str, received: str, log: Path) -> ServiceError:
@@ -118,13 +127,13 @@ def _mishap(name: str, received: str, log: Path) -> ServiceError:
 
 def _deploy(environment: Environment, checkout: Path) -> bool:
     """Have Prefect take the deployments; False when it has them already."""
-    flag = environment.service / "deployed"
-    mark = digest(DEPLOYMENTS.read_text(encoding="utf-8"), str(checkout), prefect_settings(environment))
+    flag = environment.prefect_home / "deployed"  # gone when its database is
+    mark = digest(DEPLOYMENTS.read_text(encoding="utf-8"), str(checkout), prefect_url(environment))
     if flag.exists() and flag.read_text() == mark:
         return False
     answer = subprocess.run(
         [sys.executable, "-m", "flows", "deploy", str(DEPLOYMENTS)],
-        env=os.environ | prefect_settings(environment) | {"PWD": str(checkout)},
+        env=os.environ | prefect_settings(environment),
         capture_output=True,
         text=True,
         check=False,
@@ -132,7 +141,9 @@ def _deploy(environment: Environment, checkout: Path) -> bool:
     if answer.returncode:
         log = environment.service / "deploy.log"
         write_text(log, answer.stdout + answer.stderr)
-        raise ServiceError(DEPLOYMENTS, received=last_line(log), expected="deployments", change=f"read {log}")
+        received = last_line(log).removeprefix(f"cnn: {DEPLOYMENTS}: received ").partition("; expected ")[0]
+        change = f"edit it, or read {log}"
+        raise ServiceError(DEPLOYMENTS, received=received, expected="deployments in Prefect's words", change=change)
     write_text(flag, mark)
     return True
 
@@ -171,14 +182,20 @@ def down(environment: Environment, console: Console) -> None:
 
 
 def _end_supervisor(environment: Environment) -> None:
-    state = last_state(environment)
-    deadline = time.monotonic() + _END_S
-    with suppress(psutil.Error):
-        if state and is_up(environment):
-            psutil.Process(state.pid).terminate()
+    """Ask the supervisor to end, and wait until it has.
+
+    Raises:
+        ServiceError: It does not.
+    """
+    told, deadline = 0, time.monotonic() + _END_S
     while is_up(environment):
+        pid = supervisor(environment)
+        if pid and pid != told:
+            told = pid
+            with suppress(psutil.Error):
+                psutil.Process(pid).terminate()
         if time.monotonic() > deadline:
-            received = f"process {state.pid if state else 'unknown'} that does not end"
+            received = f"process {told or 'unknown'} that does not end"
             raise ServiceError("service", received=received, expected="none", change="kill it, then cnn down")
         time.sleep(_PAUSE_S)
 

@@ -8,14 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from cnn.config.environment import Environment
-from cnn.service.state import UnitState, is_night, is_up, last_state, marked
+from cnn.service.state import UnitState, is_night, is_up, marked, present_state
 
 _STYLES = {"up": "green", "starting": "yellow", "waiting": "red"}
 
 
 def service_panel(environment: Environment) -> RenderableType:
     """What the service says of itself, or what is left of one that was killed."""
-    state = last_state(environment)
+    state = present_state(environment)
     if not is_up(environment):
         return Text(_not_up(environment))
     if state is None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from cnn.config.environment import Environment
 from cnn.service.plans import SHOWS, make_databases, mlflow_plan, optuna_plan
 from cnn.service.servers import RunningServer, ServerPlan, check_ports, running
-from cnn.service.state import is_up, read_state
+from cnn.service.state import is_up, present_state
 from cnn.tracking.server import check_server, without_password
 
 _START_S = 180.0  # as a rule half a minute; a busy machine or a migration takes longer
@@ -36,7 +36,8 @@ def ui(
     """
     if is_up(environment):
         console.print("the service is up and shows the same; cnn down ends it", highlight=False)
-        for unit in read_state(environment).units:
+        state = present_state(environment)
+        for unit in state.units if state else ():
             if unit.address:
                 console.print(f"{unit.name}  {unit.address}", highlight=False)
         return

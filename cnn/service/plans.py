@@ -20,9 +20,7 @@ SHOWS = {
     WORKER: "starts the nights that are due",
 }
 
-_CLIENT_RETRIES = (
-    "8"  # of a Prefect client, each wait twice the last: a night outlives a server that is being restarted
-)
+_CLIENT_RETRIES = "8"  # each wait twice the last: a night outlives a server that is being restarted
 _POLL_S = "5"
 _POOL_MARK = "OVERNIGHT_POOL"  # handed down: what the service starts knows Prefect by an address in any case
 
@@ -141,6 +139,9 @@ def _prefect_plan(environment: Environment, logs: Path, *, change: str) -> Serve
         settings={
             "PREFECT_HOME": str(environment.prefect_home),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # a night asks every few minutes for its place among the nights: in the server's memory that would be gone
+            # with the server, and the night be ended
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
             # the pages ask there; by the server's own words they would ask at its usual port
             "PREFECT_SERVER_UI_API_URL": f"http://{LOOPBACK}:{port}/api",
         },

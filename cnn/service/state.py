@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 
 from cnn.config.environment import Environment
-from cnn.durable import is_held, read_sealed, write_sealed
+from cnn.durable import holder, is_held, read_sealed, write_sealed
 from cnn.errors import IntegrityError
 from cnn.runtime import is_alive
 
@@ -18,6 +18,7 @@ MARK = "OVERNIGHT_SERVICE"
 """Environment variable by which a process of the service is known, its children's children included: the home."""
 
 _ENGINE = ("flows", "engine")
+_RUN_ID = "PREFECT__FLOW_RUN_ID"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class UnitState:
         state: starting | up | waiting (to be started again).
         since: When that began, ISO 8601.
         restarts: How often it was started again since the service began.
+        failures: How often in a row; 0 once it has stayed up for a while.
         last_end: How it last ended; empty when it never did.
     """
 
@@ -37,6 +39,7 @@ class UnitState:
     state: str
     since: str
     restarts: int = 0
+    failures: int = 0
     last_end: str = ""
 
 
@@ -71,27 +74,29 @@ def is_up(environment: Environment) -> bool:
     return is_held(lock_file(environment))
 
 
+def supervisor(environment: Environment) -> int | None:
+    """Process of the supervisor; None when none lives, or when one is just beginning to."""
+    return holder(lock_file(environment))
+
+
 def write_state(environment: Environment, state: ServiceState) -> None:
     """Keep what the service says of itself."""
     write_sealed(_file(environment), asdict(state))
 
 
-def read_state(environment: Environment) -> ServiceState:
-    """What the service says of itself, or last said.
-
-    Raises:
-        IntegrityError: Nothing, or damaged.
-    """
-    document: Mapping[str, Any] = read_sealed(_file(environment), made_by="cnn up")
-    return ServiceState(**{**document, "units": tuple(UnitState(**unit) for unit in document["units"])})
-
-
 def last_state(environment: Environment) -> ServiceState | None:
-    """`read_state`, or None."""
+    """What the service says of itself, or last said; None when there is nothing sound to read."""
     try:
-        return read_state(environment)
-    except IntegrityError:
+        document: Mapping[str, Any] = read_sealed(_file(environment), made_by="cnn up")
+        return ServiceState(**{**document, "units": tuple(UnitState(**unit) for unit in document["units"])})
+    except (IntegrityError, TypeError):  # torn, or of a version that knew other fields
         return None
+
+
+def present_state(environment: Environment) -> ServiceState | None:
+    """What the supervisor that lives says; None when none does, or when it has not said anything yet."""
+    state = last_state(environment)
+    return state if state and state.pid == supervisor(environment) else None
 
 
 def _file(environment: Environment) -> Path:
@@ -108,6 +113,13 @@ def marked(environment: Environment) -> list[psutil.Process]:
             if is_ours and is_alive(process):
                 found.append(process)
     return found
+
+
+def flow_run_of(process: psutil.Process) -> str:
+    """Id of the flow run that a process, or one that it was started by, has been started for; empty for none."""
+    with suppress(psutil.Error, OSError):
+        return str(process.environ().get(_RUN_ID, ""))
+    return ""
 
 
 def is_night(process: psutil.Process) -> bool:

@@ -14,16 +14,16 @@ from pathlib import Path
 
 from cnn.config.environment import Environment, read_environment
 from cnn.durable import exclusive, storage_errors
-from cnn.errors import UserError
+from cnn.errors import StorageError, UserError
 from cnn.runtime import silence
 from cnn.service.plans import NIGHTS_LOG, service_plans
 from cnn.service.servers import ServerPlan, end_group, last_line, signal_group
-from cnn.service.state import MARK, ServiceState, UnitState, lock_file, write_state
+from cnn.service.state import MARK, ServiceState, UnitState, last_state, lock_file, write_state
 
 _PAUSE_S = 0.3
 _HEALTH_S = 5.0  # between two questions to a server that is up
 _SILENCE_S = 120.0  # a server that has not answered for so long is started anew; a busy machine may take a minute
-_START_S = 300.0
+_START_S = 600.0  # as a rule half a minute; a first start migrates a database
 _SOUND_S = 60.0  # after so long the next death is a first one again
 _LONGEST_DELAY_S = 60.0
 _LOG_BYTES = 5_000_000
@@ -58,6 +58,7 @@ class Unit:
             state=self._state,
             since=self._since,
             restarts=self._restarts,
+            failures=self._failures,
             last_end=self._last_end,
         )
 
@@ -65,7 +66,7 @@ class Unit:
         """Start it when it is due, notice that it is up, or that it is not."""
         if self._process is None:
             if may_start and self._clock() >= self._next_start:
-                self._start()
+                self._try_to_start()
         elif (code := self._process.poll()) is not None:
             self._ended(f"exit code {code}: {last_line(self.plan.log)}")
         else:
@@ -73,9 +74,20 @@ class Unit:
 
     def end(self) -> None:
         """End it with all that it has started."""
-        if self._process is not None:
-            end_group(self._process, _WORKER_END_S if self.plan.keeps_children else _END_S)
-            self._process = None
+        if self._process is None:
+            return
+        if self.plan.keeps_children:  # it ends them itself, and waits for them
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_WORKER_END_S)
+        end_group(self._process, _END_S)
+        self._process = None
+
+    def _try_to_start(self) -> None:
+        try:
+            self._start()
+        except OSError as error:  # no memory for a process, no room for its log: the others stay up
+            self._ended(f"not started: {error}")
 
     def _start(self) -> None:
         # a worker that was told to end would end its nights; killed, it leaves them to go on
@@ -143,23 +155,19 @@ def supervise(environment: Environment, plans: Sequence[ServerPlan], checkout: P
         signal.signal(number, lambda received, _frame: stopping.append(received))
     with exclusive(lock_file(environment), what="the service"):
         units = [Unit(plan, environment.home) for plan in plans]
-        began, said = _now(), None
+        began = _now()
         try:
             while not stopping:
                 for unit in units:
                     needed = [other for other in units if other.plan.name in unit.plan.needs]
                     unit.look(may_start=all(other.is_up for other in needed))
-                    bound_log(unit.plan.log)
-                bound_log(environment.service / NIGHTS_LOG)
-                told = ServiceState(
-                    pid=os.getpid(),
-                    checkout=str(checkout),
-                    began=began,
-                    units=tuple(unit.told() for unit in units),
-                )
-                if told != said:
-                    write_state(environment, told)
-                    said = told
+                told = tuple(unit.told() for unit in units)
+                state = ServiceState(pid=os.getpid(), checkout=str(checkout), began=began, units=told)
+                with suppress(OSError, StorageError):  # a full disk takes no server down, and no night
+                    for log in (*(plan.log for plan in plans), environment.service / NIGHTS_LOG):
+                        bound_log(log)
+                    if last_state(environment) != state:  # or it was torn
+                        write_state(environment, state)
                 time.sleep(_PAUSE_S)
         finally:
             for unit in reversed(units):  # the worker first: its nights have something to say to Prefect

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,8 +18,8 @@ from cnn.errors import ConfigError, ServiceError
 from cnn.runtime import is_alive
 from cnn.service import ports
 from cnn.service.servers import ServerPlan, check_ports
-from cnn.service.state import MARK, is_up, last_state, marked
-from cnn.service.supervisor import bound_log
+from cnn.service.state import MARK, flow_run_of, is_up, last_state, marked, present_state, supervisor
+from cnn.service.supervisor import Unit, bound_log
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = """
@@ -126,8 +127,9 @@ def test_servers_do_not_outlive_a_killed_supervisor(service, environment):
     service.wait()
     # Each is told to end by the system, at once.
     wait_for(lambda: not any(map(is_alive, servers)))
-    # Nobody takes the service for up, and what else it left is found by its mark.
-    assert not is_up(environment)
+    # Nobody takes the service for up by what it last said, and what else it left is found by its mark.
+    assert not is_up(environment) and supervisor(environment) is None
+    assert last_state(environment) and present_state(environment) is None
     assert {process.name() for process in marked(environment)} <= {"sleep"}
 
 
@@ -143,6 +145,57 @@ def test_a_second_supervisor_is_refused(service, environment):
             signal.signal(number, handler)
     # The first one goes on.
     assert states(environment) == ["up", "up"]
+
+
+def test_a_torn_state_is_written_anew(service, environment):
+    state = environment.service / "state.json"
+    state.write_bytes(state.read_bytes()[:100])
+    # Who lives is known without it, and says the same again.
+    assert supervisor(environment) == service.pid
+    wait_for(lambda: states(environment) == ["up", "up"])
+    assert present_state(environment).pid == service.pid
+
+
+def test_a_server_that_cannot_be_started_takes_no_other_down(tmp_path):
+    nowhere = replace(plan(free_port()), command=(str(tmp_path / "nowhere"),), log=tmp_path / "log")
+    unit = Unit(nowhere, tmp_path)
+    unit.look(may_start=True)
+    # It is tried again later, and why is known.
+    assert unit.told().state == "waiting" and "not started: " in unit.told().last_end
+
+
+ASKED = """
+import signal, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(child.poll() is not None))
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+def test_a_worker_is_asked_to_end_before_what_it_has_started(tmp_path):
+    command = (sys.executable, "-c", ASKED)
+    worker = replace(plan(None), command=command, log=tmp_path / "log", keeps_children=True)
+    unit = Unit(worker, tmp_path)
+    unit.look(may_start=True)
+    wait_for(lambda: "ready" in worker.log.read_text())
+    process, (child,) = unit._process, psutil.Process(unit._process.pid).children()
+    unit.end()
+    # It could still say what becomes of its nights; none of them is left.
+    assert process.returncode == 0 and not is_alive(child)
+
+
+def test_a_process_of_a_night_is_told_from_a_server(environment):
+    settings = {MARK: str(environment.home), "PREFECT__FLOW_RUN_ID": "run-7"}
+    for added, run in ((settings, "run-7"), ({MARK: str(environment.home)}, "")):
+        process = subprocess.Popen(["sleep", "60"], env=os.environ | added)
+        try:
+            wait_for(lambda: marked(environment))
+            # The next `cnn up` ends servers that were left, and lets a night go on.
+            assert [flow_run_of(found) for found in marked(environment)] == [run]
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_a_port_in_use_is_named_with_its_holder_and_its_setting():
