@@ -3,41 +3,33 @@
 Prefect's server knows what is due and what has said that it runs; this machine knows which processes live.
 """
 
-import logging
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
+import httpx
 import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client  # noqa: TID251
-from prefect.client.schemas.filters import (  # noqa: TID251
-    DeploymentFilter,
-    DeploymentFilterName,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    WorkPoolFilter,
-    WorkPoolFilterName,
-)
 from prefect.client.schemas.objects import FlowRun, StateType  # noqa: TID251
-from prefect.client.schemas.sorting import FlowRunSort  # noqa: TID251
+from prefect.exceptions import PrefectException  # noqa: TID251
 from prefect.states import Cancelled, Crashed  # noqa: TID251
 
 from cnn.config.environment import Environment, Event
-from cnn.runtime import is_alive
-from cnn.service.plans import name_in, work_pool
-from cnn.service.state import is_night
+from cnn.errors import IntegrityError
+from cnn.nights import Nights
+from cnn.service.plans import work_pool
+from cnn.service.state import flow_run_of, is_night
 from flows.notices import notify
+from flows.runs import ENDED, NIGHTLY, OPEN, TAKEN, processes_of, runs
 
-log = logging.getLogger(__name__)
+RESUMED, GIVEN_UP, ASKED = "resumed-", "given-up", "asked-to-end"
 
-NIGHTLY = "nightly"
-RESUMED, GIVEN_UP = "resumed-", "given-up"
+NO_ANSWER = (httpx.HTTPError, PrefectException)
+"""What may come of a question to Prefect: silence, or a refusal, as of a run that somebody has just deleted."""
 
-_RUN_ID = "PREFECT__FLOW_RUN_ID"
-_WAITS = "AwaitingConcurrencySlot"
 _DUE = timedelta(seconds=90)  # a run that is due for less is about to be taken
 _PENDING = timedelta(minutes=5)  # from being taken to its process
 _LEFT_S = 90.0
@@ -61,26 +53,47 @@ class Watch:
         with get_client(sync_client=True) as client:
             return [*drop_missed(client, pool), *mark_crashed(client, pool), *self._resume(client, pool)]
 
+    def ask_to_end(self, night: psutil.Process) -> None:
+        """Ask a night to end, and have its run say that it was asked: its next start makes up for no death."""
+        run = flow_run_of(night)
+        with suppress(psutil.Error):
+            night.terminate()
+        with suppress(*NO_ANSWER, ValueError), get_client(sync_client=True) as client:
+            tags = client.read_flow_run(UUID(run)).tags
+            client.update_flow_run(UUID(run), tags=[*tags, ASKED])
+
     def _resume(self, client: SyncPrefectClient, pool: str) -> Iterable[str]:
         """Start the latest night again if it has crashed, once nothing of it is left."""
-        run = next(iter(_runs(client, pool, NIGHTLY, _ENDED | _OPEN, limit=1)), None)
-        if run is None or not is_to_be_resumed(run, datetime.now(UTC)) or self._end_leftovers(str(run.id)):
+        run = next(runs(client, pool, ENDED | OPEN, deployment=NIGHTLY, page=1), None)
+        if run is None or not is_to_be_resumed(run, datetime.now(UTC)) or self._has_finished(run):
             return
-        n, most = resumptions(run.tags) + 1, int(_bound(run, "resumes", 3))
+        if self._end_leftovers(str(run.id)):
+            return
+        n, most = deaths(run.tags), int(_bound(run, "resumes", 3))
         if n > most or run.deployment_id is None:
             client.update_flow_run(run.id, tags=[*run.tags, GIVEN_UP])
-            body = f"{run.name} was started {n} times, and its process died each time"
+            body = f"{run.name} is not started again: its process died {n} times in a row"
             notify(self.environment, Event.NIGHT_FAILED, "the night failed", body)
-            yield f"{run.name} crashed, and is not started again"
+            yield body
             return
-        tags = [*(tag for tag in run.tags if not tag.startswith(RESUMED)), f"{RESUMED}{n}"]
+        kept = [tag for tag in run.tags if not tag.startswith(RESUMED) and tag != ASKED]
         client.create_flow_run_from_deployment(
             run.deployment_id,
             parameters=run.parameters,
-            tags=tags,
+            tags=[*kept, f"{RESUMED}{n}"],
             idempotency_key=f"resumption of {run.id}",  # two workers, or one that was killed here, start it once
         )
-        yield f"{run.name} crashed, and is started again ({n} of {most})"
+        how = "was asked to end" if ASKED in run.tags else "crashed"
+        yield f"{run.name} {how}, and is started again ({n} of {most})"
+
+    def _has_finished(self, run: FlowRun) -> bool:
+        """Whether a crashed run's night came to its end all the same, as far as this machine knows.
+
+        It could not say so, or somebody has gone on with it by hand: started again, it would be another night.
+        """
+        with suppress(IntegrityError):
+            return Nights(self.environment.home / "nights").read(run.name).finished
+        return False
 
     def _end_leftovers(self, run: str) -> bool:
         """Whether processes of a run are there still; they are asked to end, and killed if they do not.
@@ -102,7 +115,7 @@ class Watch:
 def drop_missed(client: SyncPrefectClient, pool: str) -> list[str]:
     """Cancel the nights that are not to be made up for; a sentence for each."""
     said = []
-    for run, reason in missed(_runs(client, pool, NIGHTLY, {StateType.SCHEDULED}), datetime.now(UTC)):
+    for run, reason in missed(runs(client, pool, {StateType.SCHEDULED}, deployment=NIGHTLY), datetime.now(UTC)):
         client.set_flow_run_state(run.id, Cancelled(message=reason), force=True)
         said.append(f"{run.name} {reason}")
     return said
@@ -112,8 +125,8 @@ def missed(scheduled: Iterable[FlowRun], now: datetime) -> list[tuple[FlowRun, s
     """Nights not to be made up for, each with its reason: of those that were due while nobody took them, the last one
     runs, and none that is too old.
 
-    What a person has started is not among them, and neither is a night that waits for the one under way: it was taken
-    in time.
+    What a person has started is not among them, and neither is a night that waits for the one under way: it is offered
+    anew twice a minute.
     """
     due = [(run.expected_start_time, run) for run in scheduled if run.expected_start_time and _nobody_took(run, now)]
     last = max((moment for moment, _ in due), default=now)
@@ -139,68 +152,33 @@ def mark_crashed(client: SyncPrefectClient, pool: str) -> list[str]:
 
     The processes are looked up after the runs: one that has ended meanwhile has said how, which is asked for once more.
     """
-    open_runs = [run for run in _runs(client, pool, None, _OPEN - {StateType.SCHEDULED}) if not _just_taken(run)]
+    open_runs = [run for run in runs(client, pool, TAKEN) if not _just_taken(run)]
     gone = [run for run in open_runs if not processes_of(str(run.id), nights_only=True)]
     said = []
     for run in gone:
         state = client.read_flow_run(run.id).state
-        if state is not None and state.type in _OPEN:
+        if state is not None and state.type in OPEN:
             client.set_flow_run_state(run.id, Crashed(message="its process is gone"), force=True)
             said.append(f"{run.name} was left running: marked as crashed")
     return said
 
 
-def resumptions(tags: Sequence[str]) -> int:
-    """How often a run is a night started again.
+def deaths(tags: Sequence[str]) -> int:
+    """How often in a row a night's process has died, by the tags of its latest run; being asked to end is no death.
 
     Example:
-        >>> resumptions(["home-3f9a21bc", "resumed-2"]), resumptions([])
-        (2, 0)
+        >>> deaths(["home-3f9a21bc"]), deaths(["resumed-2"]), deaths(["resumed-2", "asked-to-end"])
+        (1, 3, 2)
     """
     numbers = [tag.removeprefix(RESUMED) for tag in tags if tag.startswith(RESUMED)]
-    return max((int(number) for number in numbers if number.isdigit()), default=0)
-
-
-def processes_of(run: str, *, nights_only: bool = False) -> list[psutil.Process]:
-    """Living processes of a flow run, by the id in their environment, which what they start inherits.
-
-    Args:
-        nights_only: Only the process that speaks to Prefect.
-    """
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            if process.environ().get(_RUN_ID) == run and is_alive(process) and (not nights_only or is_night(process)):
-                found.append(process)
-    return found
-
-
-_OPEN = {StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
-_ENDED = {StateType.COMPLETED, StateType.FAILED, StateType.CRASHED}
-
-
-def _runs(
-    client: SyncPrefectClient, pool: str, deployment: str | None, states: set[StateType], *, limit: int = 200
-) -> list[FlowRun]:
-    """Runs of a pool, the latest first; those scheduled for later are not among them."""
-    named = DeploymentFilter(name=DeploymentFilterName(any_=[name_in(pool, deployment)])) if deployment else None
-    found = client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=sorted(states))),
-        ),
-        deployment_filter=named,
-        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
-        sort=FlowRunSort.START_TIME_DESC,  # of those without, when they are due
-        limit=200,
-    )
-    now = datetime.now(UTC)
-    return [run for run in found if run.expected_start_time is None or run.expected_start_time <= now][:limit]
+    earlier = max((int(number) for number in numbers if number.isdecimal()), default=0)
+    return earlier + (ASKED not in tags)
 
 
 def _nobody_took(run: FlowRun, now: datetime) -> bool:
-    waits = run.state is not None and run.state.name == _WAITS
-    is_late = run.expected_start_time is not None and now - run.expected_start_time > _DUE
-    return run.auto_scheduled and is_late and not waits
+    """Whether the schedule's run waits for a worker: one that waits for its turn is scheduled anew each time."""
+    moment = run.next_scheduled_start_time or run.expected_start_time
+    return run.auto_scheduled and moment is not None and now - moment > _DUE
 
 
 def _just_taken(run: FlowRun) -> bool:
