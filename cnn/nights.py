@@ -130,8 +130,11 @@ class Nights:
         Raises:
             ServiceError: Another night runs in it.
         """
-        name = str(checkout).strip("/").replace("/", "-")
-        return exclusive(self._lock(f"checkout-{name}"), what="a night", patience_s=patience_s)
+        return exclusive(self._checkout_lock(checkout), what="a night", patience_s=patience_s)
+
+    def one_runs(self, checkout: Path) -> bool:
+        """Whether a night runs in this checkout now."""
+        return is_held(self._checkout_lock(checkout))
 
     def alive(self, name: str) -> AbstractContextManager[None]:
         """Held by the process that runs this night."""
@@ -140,6 +143,10 @@ class Nights:
     def runs(self, name: str) -> bool:
         """Whether a process runs this night now."""
         return is_held(self._lock(name))
+
+    def _checkout_lock(self, checkout: Path) -> Path:
+        name = str(checkout).strip("/").replace("/", "-")
+        return self._lock(f"checkout-{name}")
 
     def _lock(self, name: str) -> Path:
         return self._folder / f"{name}.lock"

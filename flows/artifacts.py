@@ -14,6 +14,7 @@ from cnn.config.environment import Environment
 from cnn.config.params import Params
 from cnn.nights import Nights
 from cnn.steps.promote import Verdict
+from flows.patience import outlasting
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +24,17 @@ _PAGE_FOLDER = "night"
 def leaderboard(night: str) -> None:
     """The trials of the night, best first."""
     rows = [dict(row) for row in leaderboard_rows()]
-    create_table_artifact(table=rows, key="leaderboard", description=f"Trials of {night}, best first")
+    outlasting(
+        lambda: create_table_artifact(table=rows, key="leaderboard", description=f"Trials of {night}, best first")
+    )
 
 
 def verdict(night: str, verdict: Verdict) -> None:
     """Whether the champion moved, and why."""
     figures = "\n".join(f"| {name} | {value:.4f} |" for name, value in verdict.figures.items())
     table = f"\n\n| figure | value |\n|---|---|\n{figures}" if figures else ""
-    create_markdown_artifact(markdown=f"**{night}**: {verdict.sentence()}{table}", key="verdict")
+    said = f"**{night}**: {verdict.sentence()}{table}"
+    outlasting(lambda: create_markdown_artifact(markdown=said, key="verdict"))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from cnn.commands.data_check import (
     Finding,
     check_may_train,
     known_registry,
+    may_train,
     show_data_check,
 )
 from cnn.commands.data_check import data_check as check
@@ -17,6 +18,7 @@ from cnn.config.params import Params
 from cnn.config.reading import read_params
 from cnn.reports.night_words import data_sentences, plain
 from flows import notices, stages
+from flows.patience import outlasting
 
 
 @flow(name="data-check")
@@ -41,7 +43,7 @@ def data_check(prepare: bool = True, strict: bool = True) -> str:
 
 
 def checked(params: Params, environment: Environment, *, night: str = "") -> DataCheck:
-    """The check with what it leaves: its words on the screen, an artifact, and a notice when it failed.
+    """The check with what it leaves: its words on the screen, an artifact, and a notice if it failed or ends a night.
 
     Args:
         night: The night that asks; empty for none.
@@ -50,7 +52,7 @@ def checked(params: Params, environment: Environment, *, night: str = "") -> Dat
     if found.finding is not Finding.OK:
         show_data_check(found, Console())
         lines = [f"**data {found.finding}**", "", *(f"- {plain(said)}" for said in data_sentences(found.document()))]
-        create_markdown_artifact(markdown="\n".join(lines), key="data-check")
-    if found.finding is Finding.FAILED:
+        outlasting(lambda: create_markdown_artifact(markdown="\n".join(lines), key="data-check"))
+    if found.finding is Finding.FAILED or not may_train(found, params.data_check):
         notices.notify(environment, Event.DATA_CHECK_FAILED, "the data check failed", found.summary())
     return found

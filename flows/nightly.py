@@ -26,6 +26,7 @@ from cnn.steps.promote import Verdict
 from cnn.tracking.conventions import flat
 from flows import artifacts, notices, stages
 from flows.data_check import checked
+from flows.patience import outlasting
 from flows.reconcile import home_tag, reconcile_all
 from flows.settings import checked_params
 
@@ -148,7 +149,7 @@ def _parts(night: str, params: Params, environment: Environment, clock: "_Clock"
 @task
 def reconcile(flow_run: str) -> None:
     """End what earlier nights left running."""
-    for sentence in reconcile_all(flow_run=flow_run):
+    for sentence in outlasting(lambda: reconcile_all(flow_run=flow_run)):
         Console().print(sentence, highlight=False)
 
 

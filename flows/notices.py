@@ -4,18 +4,20 @@ A notice that cannot be sent is a warning: the night matters more.
 """
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 from prefect.blocks.abstract import NotificationBlock  # noqa: TID251
 from prefect.blocks.core import Block  # noqa: TID251
 from prefect.blocks.notifications import AppriseNotificationBlock  # noqa: TID251
 from pydantic import SecretStr  # noqa: TID251
 
 from cnn.config.environment import Environment, Event
+from cnn.errors import DataError
 from cnn.promotion.ruling import failed
 from cnn.promotion.verdict import Verdict
-from cnn.tracking.server import without_password
 from flows.stages import StageError
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ def notify(environment: Environment, event: Event, subject: str, body: str) -> i
                 block.notify(body=body, subject=f"cnn-overnight: {subject}")  # type: ignore[unused-coroutine]
             sent += 1
         except Exception as error:  # whatever a mail server or a webhook has against it
-            log.warning("no notice to %s: %s", _shown(word), without_password(str(error)) or type(error).__name__)
+            log.warning("no notice to %s: %s", _shown(word), _shown(str(error)) or type(error).__name__)
     return sent
 
 
@@ -59,9 +61,14 @@ def _block(word: str) -> NotificationBlock:
     return block
 
 
-def _shown(word: str) -> str:
-    """An address of apprise is a secret as a whole, but for its kind."""
-    return f"{word.partition('://')[0]}://…" if "://" in word else word
+def _shown(text: str) -> str:
+    """A text as it may be shown: an address of apprise or of a webhook is a secret as a whole, but for its kind.
+
+    Example:
+        >>> _shown("404 for url 'https://hooks.example/T0/SECRET'"), _shown("custom-webhook/mine")
+        ("404 for url 'https://…", 'custom-webhook/mine')
+    """
+    return re.sub(r"://\S+", "://…", text)
 
 
 @contextmanager
@@ -69,6 +76,8 @@ def failures_noticed(environment: Environment) -> Iterator[None]:
     """Tells of a night that fails; what Ctrl-C or SIGTERM ends does not fail."""
     try:
         yield
+    except (DataError, httpx.TransportError):
+        raise  # the data check has told of it; a night that lost Prefect is started again
     except Exception as error:
         reason = error.reason if isinstance(error, StageError) else str(error) or type(error).__name__
         if _is_about_data(error):

@@ -3,21 +3,24 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import httpx
 from prefect import flow  # noqa: TID251
 from prefect.client.orchestration import get_client  # noqa: TID251
-from prefect.client.schemas.objects import ConcurrencyLimitStrategy  # noqa: TID251
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, State  # noqa: TID251
 from prefect.runtime import deployment, flow_run  # noqa: TID251
+from prefect.states import Cancelled, Crashed  # noqa: TID251
 
 from cnn.config.deployed import LimitHours, MissedHours, Overrides, Resumes
 from cnn.config.environment import Environment, read_environment
-from cnn.nights import Night
+from cnn.nights import Night, Nights
 from flows import nightly as by_hand
 from flows.notices import failures_noticed
+from flows.patience import outlasting
 from flows.reconcile import home_tag
 
 _HOUR_S = 3600.0
-_MOMENT_S = 2.0
 
 
 class NightTooLong(TimeoutError):
@@ -30,7 +33,7 @@ def nightly(
     time_limit_hours: LimitHours = 20.0,
     missed_within_hours: MissedHours = 12.0,
     resumes: Resumes = 3,
-) -> None:
+) -> State | None:
     """A whole night: prepare, search, train, evaluate, register, promote. It goes on with one that was interrupted.
 
     The last two parameters are heeded by the worker, in `flows.watch`.
@@ -43,14 +46,19 @@ def nightly(
         resumes: How often a night whose process was killed is started again by itself.
     """
     environment, limit_s = read_environment(), time_limit_hours * _HOUR_S
-    patience_s = limit_s if _waits() else _MOMENT_S
-    with (
-        failures_noticed(environment),
-        _limited(limit_s),
-        by_hand.opened(overrides or [], environment, patience_s=patience_s) as night,
-    ):
-        _name_run(night, environment)
-        by_hand.nightly.fn(night.name)
+    if Nights(environment.home / "nights").one_runs(Path.cwd()) and not outlasting(_waits):
+        return Cancelled(message="skipped: another night is under way")
+    try:
+        with (
+            failures_noticed(environment),
+            _limited(limit_s),
+            by_hand.opened(overrides or [], environment, patience_s=limit_s) as night,
+        ):
+            outlasting(lambda: _name_run(night, environment))
+            by_hand.nightly.fn(night.name)
+    except httpx.TransportError as error:  # none of the night's faults: it is started again where it was
+        return Crashed(message=f"Prefect does not answer ({type(error).__name__})")
+    return None
 
 
 @contextmanager
@@ -73,7 +81,7 @@ def _limited(seconds: float) -> Iterator[None]:
 
 
 def _waits() -> bool:
-    """Whether a second night waits for the one under way, as the deployment has it for its own runs."""
+    """Whether a night waits for one that was begun by hand, as the deployment has it for its own runs."""
     with get_client(sync_client=True) as client:
         options = client.read_deployment(str(deployment.id)).concurrency_options
     return options is None or options.collision_strategy is ConcurrencyLimitStrategy.ENQUEUE

@@ -1,12 +1,16 @@
-"""A tracking server that tests can kill, a port nobody listens on, and the rows of a database that others write."""
+"""A tracking server that can be killed, a webhook, a free port, and the rows of a database that others write."""
 
+import json
 import os
 import signal
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 from cnn.tracking.client import SETTINGS
@@ -64,3 +68,28 @@ def rows_of(database: Path, query: str) -> list[tuple]:
     """What a query finds in an sqlite file that others may be writing."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as db:
         return db.execute(query).fetchall()
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[str, list[dict]]]:
+    """A local webhook: HOST:PORT/hook where it listens, and the JSON that it was sent; any other path is not found."""
+    received = []
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self):
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200 if self.path == "/hook" else 404)
+            self.end_headers()
+
+        def log_message(self, *words):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Webhook)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}/hook", received
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -133,9 +133,14 @@ def known_registry(environment: Environment) -> "Registry | None":
     return wiring.registry(environment)
 
 
+def may_train(found: DataCheck, params: DataCheckParams) -> bool:
+    """Whether the settings let a night train on such data."""
+    return found.finding not in _STOPS[params.stops]
+
+
 def check_may_train(found: DataCheck, params: DataCheckParams) -> None:
     """Raises DataError when the settings say that a night with such data is not to train."""
-    if found.finding in _STOPS[params.stops]:
+    if not may_train(found, params):
         expected = "data like those of before"
         change = "mend the data, or let the night train on them: data_check.stops=never"
         raise DataError("data check", received=found.summary(), expected=expected, change=change)

@@ -81,6 +81,15 @@ def test_a_drift_is_shown_and_no_failure(left, monkeypatch):
     assert left["notices"] == [] and "brightness moved" in left["artifacts"][0]["markdown"]
 
 
+def test_a_drift_that_ends_nights_is_told_of(left, checkout, monkeypatch):
+    params = checkout / "params.yaml"
+    params.write_text(params.read_text().replace("stops: failed ", "stops: drifted "))
+    found(Finding.DRIFTED, monkeypatch, "brightness moved")
+    with pytest.raises(DataError, match="brightness moved"):
+        flow.data_check.fn()
+    assert [event for event, *_ in left["notices"]] == [Event.DATA_CHECK_FAILED]
+
+
 def test_its_parameters_are_a_form():
     properties = flow.data_check.parameters.properties
     # Typed, with words beside them, for the Prefect UI.

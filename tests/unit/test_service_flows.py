@@ -1,31 +1,20 @@
-"""What the deployments are, which nights are made up for and which are started again, the time limit, and notices."""
+"""What the deployments are, the time limit of a night, a night without Prefect, and one that waits or is skipped."""
 
-import json
-import threading
 import time
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from uuid import uuid4
 
+import httpx
 import pytest
-from prefect.client.schemas.objects import FlowRun  # noqa: TID251
-from prefect.states import AwaitingConcurrencySlot, Cancelled, Completed, Crashed, Scheduled  # noqa: TID251
 from ruamel.yaml import YAML
 
-from cnn.config.environment import Environment, Event, read_environment
+from cnn.config.environment import Environment, read_environment
 from cnn.errors import ConfigError
-from cnn.promotion.ruling import Ruling
-from cnn.promotion.verdict import Verdict
+from cnn.nights import Nights
 from cnn.service import plans
-from flows import deployments, nightly, notices, scheduled, watch
-from flows.stages import StageError
-
-# apprise asks for a module that Python 3.13 has no more, and does without it
-pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+from flows import deployments, nightly, notices, scheduled
+from flows.patience import outlasting
 
 ROOT = Path(__file__).resolve().parents[2]
-NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 
 
 # ---- the deployments
@@ -88,67 +77,6 @@ def test_a_wrong_deployment_is_one_line(tmp_path, change):
         deployments.deployments(tmp_path / "prefect.yaml")
 
 
-# ---- missed nights
-
-
-def run(*, hours_ago=0.0, state=None, tags=(), by_schedule=True, **parameters):
-    return FlowRun(
-        flow_id=uuid4(),
-        name=f"{hours_ago} hours ago",
-        expected_start_time=NOW - timedelta(hours=hours_ago),
-        auto_scheduled=by_schedule,
-        state=state or Scheduled(scheduled_time=NOW - timedelta(hours=hours_ago)),
-        tags=list(tags),
-        parameters=parameters,
-    )
-
-
-def dropped(*runs):
-    return [found.name for found, _ in watch.missed(runs, NOW)]
-
-
-def test_of_several_missed_nights_the_last_one_runs():
-    # Wednesday's makes up for Monday's and Tuesday's too.
-    assert dropped(run(hours_ago=6), run(hours_ago=30), run(hours_ago=54)) == ["30 hours ago", "54 hours ago"]
-
-
-def test_a_missed_night_that_is_too_old_does_not_run():
-    # 12 hours, unless its own parameter says otherwise.
-    assert dropped(run(hours_ago=13)) == ["13 hours ago"]
-    assert dropped(run(hours_ago=11)) == []
-    assert dropped(run(hours_ago=13, missed_within_hours=24)) == []
-    assert dropped(run(hours_ago=1, missed_within_hours=0)) == ["1 hours ago"]
-
-
-def test_what_was_not_missed_is_left_alone():
-    # Due this moment; started by a person; waiting for the night under way, in which case it was taken in time.
-    waiting = AwaitingConcurrencySlot(scheduled_time=NOW)
-    assert dropped(run(), run(hours_ago=20, by_schedule=False), run(hours_ago=20, state=waiting)) == []
-
-
-# ---- crashed nights
-
-
-def crashed(hours_ago, **values):
-    state = Crashed()
-    state.timestamp = NOW - timedelta(hours=hours_ago)
-    return run(state=state, **values)
-
-
-def test_a_crashed_night_is_resumed_within_its_bound():
-    assert watch.is_to_be_resumed(crashed(1), NOW)
-    # Not when the next night is nearer than the last one.
-    assert not watch.is_to_be_resumed(crashed(13), NOW)
-    # Not when it was given up after so many times.
-    assert not watch.is_to_be_resumed(crashed(1, tags=[watch.GIVEN_UP]), NOW)
-
-
-@pytest.mark.parametrize("state", [Completed(), Cancelled(), Scheduled()])
-def test_what_did_not_crash_is_not_resumed(state):
-    # Least of all what a person has cancelled.
-    assert not watch.is_to_be_resumed(run(state=state), NOW)
-
-
 # ---- the time limit
 
 
@@ -179,75 +107,56 @@ def test_a_night_within_its_limit_ends_by_itself(checkout, monkeypatch):
     assert len(done) == 1 and "epochs: 7" in Path("params.yaml").read_text()
 
 
-# ---- notices
+# ---- Prefect away
 
 
-@pytest.fixture
-def webhook():
-    """A local webhook: where it listens, and what it was sent."""
-    received = []
+def test_a_night_that_lost_prefect_has_crashed_and_not_failed(checkout, monkeypatch):
+    def lost(night):
+        raise httpx.ConnectError("refused")
 
-    class Webhook(BaseHTTPRequestHandler):
-        def do_POST(self):
-            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *words):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Webhook)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"json://127.0.0.1:{server.server_port}/hook", received
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    told = []
+    monkeypatch.setattr(nightly.nightly, "fn", lost)
+    monkeypatch.setattr(notices, "notify", lambda *words: told.append(words))
+    # So the worker starts it again where it was; nobody has to do anything.
+    assert scheduled.nightly.fn().is_crashed() and told == []
 
 
-def test_a_notice_arrives_at_a_webhook(webhook):
-    address, received = webhook
-    assert notices.notify(Environment(notify=address), Event.NIGHT_FAILED, "the night failed", "no disk") == 1
-    # Once, with its subject and its reason.
-    (notice,) = received
-    assert "the night failed" in notice["title"] and notice["message"] == "no disk"
+def test_what_is_to_be_said_to_prefect_waits_until_it_is_there():
+    answers = iter([httpx.ConnectError("refused"), httpx.ReadError("reset"), "heard"])
+
+    def say():
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert outlasting(say) == "heard"
+    answers = iter([httpx.ConnectError("refused"), "too late"])
+    # Not for ever.
+    with pytest.raises(httpx.ConnectError):
+        outlasting(say, patience_s=0.0)
 
 
-def test_notices_are_off_by_default_and_can_be_chosen(webhook):
-    address, received = webhook
-    assert notices.notify(Environment(), Event.NIGHT_FAILED, "subject", "body") == 0
-    chosen = Environment(notify=address, notify_about="champion-changed")
-    assert notices.notify(chosen, Event.NIGHT_FAILED, "subject", "body") == 0
-    assert notices.notify(chosen, Event.CHAMPION_CHANGED, "subject", "body") == 1
-    # Only what was asked for.
-    assert len(received) == 1
+# ---- one night at a time
 
 
-def test_a_notice_that_cannot_be_sent_is_a_warning_without_its_secret(caplog):
-    notices.log.propagate = True
-    environment = Environment(notify="json://anna:secret@127.0.0.1:9/hook")
-    assert notices.notify(environment, Event.NIGHT_FAILED, "subject", "body") == 0
-    # The night goes on; the address may hold a password.
-    assert "no notice to json://" in caplog.text and "secret" not in caplog.text
-
-
-def test_each_event_is_told_as_what_it_is(webhook):
-    address, received = webhook
-    environment = Environment(notify=address)
-    gap = Ruling(rule="gap", passed=False, sentence="the overfitting gap is 0.3000, above 0.2")
-    notices.about(Verdict(promoted=True, reason="better", challenger=2, champion=1), "digits", environment)
-    notices.about(Verdict(promoted=False, reason="gap", challenger=3, champion=2, rules=(gap,)), "digits", environment)
-    for error in (StageError("prepare", 2, "labels.csv: no such class"), StageError("train", 1, "no memory")):
-        with pytest.raises(StageError), notices.failures_noticed(environment):
-            raise error
-    # Four events, each with what a person needs to know of it.
-    assert [notice["title"].removeprefix("cnn-overnight: ") for notice in received] == [
-        "the champion has changed",
-        "the successor's gap is too wide",
-        "the data check failed",
-        "the night failed",
-    ]
-    assert [notice["message"] for notice in received][1:] == [gap.sentence, "labels.csv: no such class", "no memory"]
+@pytest.mark.parametrize("waits", [True, False])
+def test_beside_a_night_by_hand_the_next_waits_or_is_skipped_as_set(checkout, monkeypatch, waits):
+    done = []
+    monkeypatch.setattr(scheduled, "_waits", lambda: waits)
+    monkeypatch.setattr(nightly.nightly, "fn", done.append)
+    nights = Nights(read_environment().home / "nights")
+    with nights.in_checkout(Path.cwd()):
+        if waits:
+            # It waits as long as it may take itself.
+            with pytest.raises(scheduled.NightTooLong):
+                scheduled.nightly.fn(time_limit_hours=1 / 3600)
+        else:
+            # Its run is shown as what it is, and nobody is told of a failure.
+            assert scheduled.nightly.fn().is_cancelled()
+    assert done == []
+    # Alone it runs.
+    assert scheduled.nightly.fn() is None and len(done) == 1
 
 
 @pytest.mark.parametrize(
