@@ -62,11 +62,11 @@ class Project:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return os.environ | {"CNN_HOME": str(self.home), "PATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"} | variables
 
-    def start(self, *words, **variables):
-        """A cnn command in a process group of its own."""
+    def start(self, *words, folder=None, **variables):
+        """A cnn command in a process group of its own, in the project's folder unless another is named."""
         return subprocess.Popen(
             [sys.executable, "-m", "cnn", *words],
-            cwd=self.folder,
+            cwd=folder or self.folder,
             env=self.settings(**variables),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -78,7 +78,7 @@ class Project:
     def run(self, *words, **variables):
         """Exit code and everything a cnn command printed."""
         process = self.start(*words, **variables)
-        output, _ = process.communicate(timeout=600)
+        output, _ = process.communicate(timeout=1200)
         return process.returncode, output
 
     # ---- what a search has left

@@ -1,24 +1,18 @@
 """The service with all its servers: a night survives kill -9 of its own process and of each part, one at a time."""
 
-import subprocess
-import sys
-import time
+import shutil
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
-import requests
-from servers import free_port, rows_of
+from served import PORTS, serving, wait_for
+from servers import rows_of
 
-from cnn.nights import Nights
 from cnn.search.ledger import Ledger
-from cnn.service import ports
-from cnn.service.state import is_night, last_state, marked
+from cnn.service.state import last_state, marked
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
-ROOT = Path(__file__).resolve().parents[2]
 SEARCH = {
     "engine": "optuna",
     "pruner": "none",
@@ -28,91 +22,13 @@ SEARCH = {
     "remedies": "off",
     "workers": 1,
 }
-PATIENCE_S = 600
-
-
-class Service:
-    """A checkout whose nights a service runs, on ports of its own."""
-
-    def __init__(self, project):
-        self.project = project
-        names = ("CNN_MLFLOW_PORT", "CNN_PREFECT_PORT", "CNN_OPTUNA_PORT")
-        self.ports = {name: str(free_port()) for name in names}
-
-    def run(self, *words):
-        return self.project.run(*words, **self.ports)
-
-    def ask(self, path, **body):
-        answer = requests.post(f"http://127.0.0.1:{self.ports['CNN_PREFECT_PORT']}/api{path}", json=body, timeout=60)
-        answer.raise_for_status()
-        return answer.json()
-
-    def start_night(self):
-        """As a click in the Prefect UI does."""
-        (deployment,) = self.ask("/deployments/filter", deployments={"name": {"any_": ["nightly"]}})
-        self.ask(f"/deployments/{deployment['id']}/create_flow_run", state={"type": "SCHEDULED"})
-
-    def states(self):
-        """How each flow run that has begun stands, in their order."""
-        query = "SELECT state_type FROM flow_run WHERE start_time IS NOT NULL ORDER BY start_time"
-        return [state for (state,) in rows_of(self.project.home / "prefect/prefect.db", query)]
-
-    def nights(self):
-        return Nights(self.project.home / "nights").all()
-
-    def finished_trials(self, night):
-        path = self.project.environment.studies / night.name / "ledger.db"
-        with suppress(Exception):  # not there yet, or without its tables
-            return rows_of(path, "SELECT COUNT(*) FROM runs WHERE outcome IS NOT NULL")[0][0]
-        return 0
-
-    def process(self, part):
-        """The process that is to be killed."""
-        ours = marked(self.project.environment)
-        if part == "night":
-            return next(found for found in ours if is_night(found))
-        words = {"worker": ["flows", "worker"], "Prefect": ["prefect", "server"], "MLflow": ["mlflow", "server"]}[part]
-        return next(found for found in ours if found.cmdline()[2:4] == words)
-
-    def restarts(self):
-        return {unit.name: unit.restarts for unit in last_state(self.project.environment).units}
-
-
-def wait_for(condition, what):
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")
 def service(new_project, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("service")
-    project = new_project(folder / "project", folder / "home", SEARCH)
-    (project.folder / "infra").mkdir()
-    text = (ROOT / "infra/prefect.yaml").read_text()
-    assert "active: true" in text
-    (project.folder / "infra/prefect.yaml").write_text(text.replace("active: true", "active: false"))
-    (project.folder / ".gitignore").write_text("/data/prepared/\n/outputs/\n")
-    for words in (["git", "init", "--quiet"], [sys.executable, "-m", "dvc", "init", "--quiet"], ["git", "add", "."]):
-        subprocess.run(words, cwd=project.folder, env=project.settings(), check=True)
-    subprocess.run(
-        ["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--message", "begin"],
-        cwd=project.folder,
-        check=True,
-    )
-    made = Service(project)
-    code, said = made.run("up")
-    try:
-        assert code == 0, said
-        made.said = said
-        yield made
-    finally:
-        code, said = made.run("down")
-    # Neither a process nor a port is left.
-    assert code == 0, said
-    assert marked(project.environment) == []
-    assert [ports.refusal(int(port)) for port in made.ports.values()] == ["", "", ""]
+    folder = tmp_path_factory.mktemp("the service")  # with a space, as people's folders have
+    with serving(new_project(folder / "project", folder / "home", SEARCH), deployed={"active": "false"}) as service:
+        yield service
 
 
 def check_whole(service, night):
@@ -125,6 +41,26 @@ def check_whole(service, night):
     assert set(service.states()) <= {"COMPLETED", "CRASHED"}
 
 
+def killed_while_searching(service, part):
+    """A night that has begun, some of whose trials are over, after a part was killed; its flow run."""
+    before = len(service.nights())
+    run = service.start_night()
+    night = service.searching(before)
+    assert service.finished_trials(night) < SEARCH["budget"]["trials"], "the search was over before the kill"
+    service.process(part).kill()
+    return night, run
+
+
+def ended(service, before, runs_before, name):
+    """How its flow runs stand, once the night has come to its end."""
+    wait_for(lambda: service.nights()[-1].finished, "the night did not come to its end")
+    wait_for(lambda: service.states()[-1] not in ("RUNNING", "PENDING"), "its flow run did not end")
+    # One night, the same one.
+    assert [night.name for night in service.nights()][before:] == [name]
+    check_whole(service, service.nights()[-1])
+    return service.states()[runs_before:]
+
+
 @pytest.mark.parametrize(
     "part",
     [
@@ -135,27 +71,50 @@ def check_whole(service, night):
     ],
 )
 def test_a_night_survives_the_death_of(part, service):
-    before, runs_before, restarts_before = service.nights(), len(service.states()), service.restarts()
-    service.start_night()
-    wait_for(lambda: len(service.nights()) > len(before), "no night began")
-    wait_for(lambda: service.finished_trials(service.nights()[-1]) >= 1, "no trial came to its end")
-    name, kept = service.nights()[-1].name, service.finished_trials(service.nights()[-1])
-    assert kept < SEARCH["budget"]["trials"], "the search was over before the kill"
-    service.process(part).kill()
-    wait_for(lambda: service.nights()[-1].finished, "the night did not come to its end")
-    wait_for(lambda: service.states()[-1] not in ("RUNNING", "PENDING"), "its flow run did not end")
-    # One night, the same one.
-    assert [night.name for night in service.nights()][len(before) :] == [name]
-    check_whole(service, service.nights()[-1])
-    # A killed flow run is shown as what it is, and another one went on. One that wanted to say something to Prefect
-    # while that was away may have ended so too; the others finish by themselves.
-    crashed, whole = ["CRASHED", "COMPLETED"], ["COMPLETED"]
-    allowed = {"night": [crashed], "Prefect": [crashed, whole]}.get(part, [whole])
-    assert service.states()[runs_before:] in allowed
+    before, runs_before, restarts_before = len(service.nights()), len(service.states()), service.restarts()
+    night, run = killed_while_searching(service, part)
+    if part == "Prefect":
+        wait_for(lambda: service.restarts()[part] == restarts_before[part] + 1, "it was not started again")
+        wait_for(lambda: last_state(service.project.environment).ready, "it did not come up")
+        # The night's place among the nights was not lost with the server: without it Prefect would end the night.
+        lease = service.flow_run(run)["state"]["state_details"]["deployment_concurrency_lease_id"]
+        service.ask(f"/v2/concurrency_limits/leases/{lease}/renew", lease_duration=300)
+    states = ended(service, before, runs_before, night.name)
+    # A killed flow run is shown as what it is, and another one went on; the others finish by themselves.
+    assert states == (["CRASHED", "COMPLETED"] if part == "night" else ["COMPLETED"])
     if part != "night":
         # The part was started again, and no other.
         wait_for(lambda: service.restarts()[part] == restarts_before[part] + 1, "it was not started again")
         assert {**service.restarts(), part: 0} == {**restarts_before, part: 0}
+
+
+@pytest.mark.faults
+def test_a_night_goes_on_without_a_supervisor_and_under_the_next(service):
+    before, runs_before = len(service.nights()), len(service.states())
+    night, _ = killed_while_searching(service, "supervisor")
+    left = [process for process in marked(service.project.environment) if "cnn.search.worker" in process.cmdline()]
+    code, said = service.run("up")
+    # All is up again, and no process of the night was taken for a server that was left.
+    assert code == 0 and "the service is up" in said, said
+    assert left and service.nights()[-1].name == night.name
+    assert ended(service, before, runs_before, night.name) == ["COMPLETED"]
+
+
+@pytest.mark.faults
+def test_a_night_that_down_has_ended_goes_on_after_the_next_up(service):
+    before, runs_before = len(service.nights()), len(service.states())
+    run = service.start_night()
+    night = service.searching(before)
+    code, said = service.run("down")
+    # It had kept its trials, and nothing was left running.
+    assert (code, said.strip()) == (0, "the service is down")
+    assert marked(service.project.environment) == []
+    assert service.finished_trials(night) >= 1
+    code, said = service.run("up")
+    assert code == 0, said
+    assert ended(service, before, runs_before, night.name) == ["CRASHED", "COMPLETED"]
+    # Being asked to end is no death: it may still die as often as is set.
+    assert "asked-to-end" in service.flow_run(run)["tags"]
 
 
 def test_up_twice_says_so_and_status_shows_each_part(service):
@@ -164,11 +123,23 @@ def test_up_twice_says_so_and_status_shows_each_part(service):
     assert code == 0 and "was up already" in said
     code, shown = service.run("status")
     assert code == 0
-    for port in service.ports.values():
-        assert f"http://127.0.0.1:{port}" in said and f"127.0.0.1:{port}" in shown
+    for name in PORTS:
+        assert f"http://127.0.0.1:{service.settings[name]}" in said and f"127.0.0.1:{service.settings[name]}" in shown
     # `cnn ui` shows where the same is to be seen, instead of failing on ports.
     code, said = service.run("ui")
-    assert code == 0 and f"http://127.0.0.1:{service.ports['CNN_MLFLOW_PORT']}" in said
+    assert code == 0 and f"http://127.0.0.1:{service.settings['CNN_MLFLOW_PORT']}" in said
+
+
+@pytest.mark.faults
+def test_another_checkout_is_told_whose_nights_the_service_runs(service, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(service.project.folder, other, ignore=shutil.ignore_patterns("data", "outputs", ".dvc", ".git"))
+    process = service.project.start("up", folder=other, **service.settings)
+    said, _ = process.communicate(timeout=600)
+    # One line, with the folder and the way out; the service goes on as it was.
+    assert process.returncode == 2 and said.count("\n") == 1, said
+    assert f"runs the nights of {service.project.folder}" in said and "cnn down first, or set CNN_HOME" in said
+    assert last_state(service.project.environment).checkout == str(service.project.folder)
 
 
 @pytest.mark.faults
@@ -177,10 +148,16 @@ def test_the_next_up_mends_a_service_that_was_killed_as_a_whole(service):
     for process in marked(service.project.environment):
         with suppress(psutil.Error):
             process.kill()
+    # What it said last is torn, too.
+    state = service.project.environment.service / "state.json"
+    state.write_bytes(state.read_bytes()[:100])
     code, shown = service.run("status")
     assert code == 0 and "cnn up" in shown
-    code, said = service.run("up")
+    first, second = (service.project.start("up", **service.settings) for _ in range(2))
+    said = [process.communicate(timeout=1200)[0] for process in (first, second)]
+    # Of two at once one starts it, and the other finds it up.
+    assert (first.returncode, second.returncode) == (0, 0), said
+    assert sorted("was up already" in words for words in said) == [False, True], said
     # All of it is up again, with what it knew.
-    assert code == 0, said
     assert service.states() == runs
     assert service.ask("/deployments/filter", deployments={"name": {"any_": ["nightly"]}})
