@@ -38,14 +38,15 @@ class Gatehouse:
 
     Args:
         registry: That of another house, to share it; None for one of its own.
+        name: Under which its candidates are registered.
     """
 
-    def __init__(self, folder, registry=None, home="home"):
-        self.folder, self.environment = folder, Environment(home=folder / home)
+    def __init__(self, folder, registry=None, home="home", name=NAME):
+        self.folder, self.name, self.environment = folder, name, Environment(home=folder / home)
         self.registry = registry or MemoryRegistry(folder / "registry")
         self.tracker = MemoryTracker()
         self.tracker.start(Run(key=RUN, name="candidate"))
-        self.params = read_params(overrides=["prepare.source=digits", "promote.smoke=false"])
+        self.params = read_params(overrides=["prepare.source=digits", "promote.smoke=false", f"register.name={name}"])
 
     def candidate(self, n_right, *, test_hash="t" * 64, gap=0.01):
         """Right on the first `n_right` of N images, which alternate between the two classes."""
@@ -65,7 +66,7 @@ class Gatehouse:
         )  # fmt: skip
 
     def register(self, n_right, alias=CHALLENGER, **kwargs):
-        version = self.registry.register(NAME, self.candidate(n_right, **kwargs))
+        version = self.registry.register(self.name, self.candidate(n_right, **kwargs))
         self.registry.set_alias(version, alias)
         return version
 
@@ -73,10 +74,10 @@ class Gatehouse:
         return promote(self.params, self.environment, self.tracker, self.registry, **kwargs)
 
     def rollback(self, **kwargs):
-        return rollback(NAME, self.environment, self.registry, **kwargs)
+        return rollback(self.name, self.environment, self.registry, **kwargs)
 
     def champion(self):
-        found = self.registry.version_by_alias(NAME, CHAMPION)
+        found = self.registry.version_by_alias(self.name, CHAMPION)
         return found.number if found else None
 
     def reign(self, *n_right):
@@ -87,5 +88,5 @@ class Gatehouse:
 
     def history(self, n=10, width=80):
         console = Console(width=width, file=StringIO())
-        history(NAME, self.environment, self.registry, console, n=n)
+        history(self.name, self.environment, self.registry, console, n=n)
         return console.file.getvalue()

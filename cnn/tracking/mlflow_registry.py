@@ -15,12 +15,13 @@ from typing import Any
 from cnn.config.environment import Environment
 from cnn.errors import ServiceError
 from cnn.tracking.client import answering, connect, find_run, key_elsewhere, pages
-from cnn.tracking.registry import Candidate, Entry, Signature, Version, check_was_kept, checked_file
+from cnn.tracking.registry import Candidate, Entry, Signature, Version, check_was_kept, checked_file, lost_file
 from cnn.tracking.server import without_password
 
 _LONGEST_DESCRIPTION = 5000  # characters
 _MODEL = "data/model.keras"
 _KEPT = "kept"
+_LARGEST_NUMBER = 2**31 - 1  # of a version: databases behind MLflow keep it in four bytes, and fail on more
 _HOME = "home"  # a version's tag: the CNN_HOME that registered it, to which its `run_key` belongs
 _LOG = ".decisions"  # no name of ours has a dot, so none of them can be a log
 _ENTRY, _SETTLED = "decision", "settled"
@@ -42,11 +43,14 @@ class MlflowRegistry:
         return self._found(lambda: self._client.get_model_version_by_alias(name, alias))
 
     def version(self, name: str, number: int) -> Version | None:
+        if number > _LARGEST_NUMBER:
+            return None
         return self._found(lambda: self._client.get_model_version(name, str(number)))
 
     def versions(self, name: str = "") -> tuple[Version, ...]:
-        condition = f"name = '{name}'" if name else None
-        found = self._ask(lambda: pages(partial(self._client.search_model_versions, condition, max_results=1000)))
+        condition, order = f"name = '{name}'" if name else None, ["name ASC", "version_number ASC"]
+        search = partial(self._client.search_model_versions, condition, max_results=1000, order_by=order)
+        found = self._ask(lambda: pages(search))  # in an order that no change between two pages upsets
         models = (one for one in found if name or not one.name.endswith(_LOG))
         return tuple(sorted(map(self._version, models), key=lambda version: (version.name, version.number)))
 
@@ -183,9 +187,22 @@ class MlflowRegistry:
 
     def _download(self, version: Version, path: str, folder: Path) -> Path:
         from mlflow.artifacts import download_artifacts  # noqa: TID251
+        from mlflow.exceptions import MlflowException  # noqa: TID251
 
         place = f"{version.source}/{path}"
-        return Path(self._ask(lambda: download_artifacts(place, dst_path=str(folder), tracking_uri=self._uri)))
+        try:
+            return Path(self._ask(lambda: download_artifacts(place, dst_path=str(folder), tracking_uri=self._uri)))
+        except (MlflowException, ServiceError) as error:  # of a lost file each kind of store says something else
+            if self._is_there(place):
+                raise
+            raise lost_file(version, Path(path).name) from error
+
+    def _is_there(self, place: str) -> bool:
+        from mlflow.artifacts import list_artifacts  # noqa: TID251
+
+        folder, _, name = place.rpartition("/")
+        found = self._ask(lambda: list_artifacts(folder, tracking_uri=self._uri))
+        return any(file.path.rpartition("/")[2] == name for file in found)
 
     def _version(self, found: Any) -> Version:
         """A version whose run can be found from here; one that cnn did not register has none, and no home."""

@@ -178,7 +178,7 @@ class Registry(Protocol):
         """The model file, below `folder`.
 
         Raises:
-            IntegrityError: Its bytes are not those that were registered.
+            IntegrityError: It is gone, or its bytes are not those that were registered.
         """
         ...
 
@@ -186,7 +186,7 @@ class Registry(Protocol):
         """A file kept beside the model.
 
         Raises:
-            IntegrityError: There is none of this name, or its bytes are not those that were registered.
+            IntegrityError: None was kept under this name, it is gone, or its bytes are not those that were registered.
         """
         ...
 
@@ -256,11 +256,17 @@ class MemoryRegistry:
         self._settled.add((name, position))
 
     def download(self, version: Version, folder: Path) -> Path:
-        return checked_file(Path(shutil.copy(Path(version.source) / "model.keras", folder)), version, "sha256")
+        return checked_file(self._copy(version, "model.keras", folder), version, "sha256")
 
     def download_file(self, version: Version, name: str, folder: Path) -> Path:
         check_was_kept(version, name)
-        return checked_file(Path(shutil.copy(Path(version.source) / name, folder)), version, f"sha256.{name}")
+        return checked_file(self._copy(version, name, folder), version, f"sha256.{name}")
+
+    def _copy(self, version: Version, name: str, folder: Path) -> Path:
+        try:
+            return Path(shutil.copy(Path(version.source) / name, folder))
+        except FileNotFoundError as error:
+            raise lost_file(version, name) from error
 
 
 def check_is_keras(path: Path) -> None:
@@ -280,6 +286,12 @@ def check_was_kept(version: Version, name: str) -> None:
         raise IntegrityError(
             subject, received=f"no {name}", expected="a version registered by cnn", change="register it"
         )
+
+
+def lost_file(version: Version, name: str) -> IntegrityError:
+    """What is said of a file that a version kept and that is there no more."""
+    subject, change = f"{version.name} version {version.number}", "put a copy of the registry's files back"
+    return IntegrityError(subject, received=f"no {name}", expected="it as it was registered", change=change)
 
 
 def checked_file(path: Path, version: Version, tag: str) -> Path:

@@ -24,9 +24,8 @@ from promoted import NAME, Gatehouse, deliver_run
 from servers import TrackingServer
 
 from cnn.config.environment import Environment
-from cnn.promotion.log import DecisionLog
 from cnn.tracking.mlflow_registry import MlflowRegistry
-from cnn.tracking.promotions import sealed_line
+from cnn.tracking.promotions import read_line, sealed_line
 
 CALLS = (
     *("entries", "append_entry", "settle_entry", "set_tags", "set_alias"),
@@ -44,10 +43,11 @@ def main() -> None:
     print_head("rollback, seconds")
     registry_s, whole_s = defaultdict(list), defaultdict(list)
     with tempfile.TemporaryDirectory() as folder, addresses(Path(folder)) as found:
-        for kind, uri in found.items():
+        for kind, (uri, database) in found.items():
             house = two_champions(Path(folder) / kind, uri)
+            filler = MlflowRegistry(Environment(home=house.folder / "filler", tracking_uri=database))
             for n in sorted(asked.decisions):
-                fill(house, n)
+                fill(filler, n)
                 for _ in range(asked.rollbacks):
                     spent, took = timed_rollback(house)
                     registry_s[f"{kind}, {n} decisions"].append(spent)
@@ -58,13 +58,14 @@ def main() -> None:
 
 @contextmanager
 def addresses(folder):
-    """A database of its own, and a server with one of its own."""
+    """Of each arm the address, and that of the database behind it."""
     (folder / "server").mkdir()
     server = TrackingServer(folder / "server")
     server.start()
     try:
         server.wait()
-        yield {"sqlite": f"sqlite:///{folder / 'embedded.db'}", "server": server.uri}
+        embedded, served = (f"sqlite:///{path}" for path in (folder / "embedded.db", server.database))
+        yield {"sqlite": (embedded, embedded), "server": (server.uri, served)}
     finally:
         server.kill()
 
@@ -79,13 +80,11 @@ def two_champions(folder, uri):
     return house
 
 
-def fill(house, n):
-    """Refusals until there are n decisions, as a night writes them."""
-    log, registry = DecisionLog(house.registry, NAME, house.environment), house.registry
-    lines = log.lines()
-    like = next(line for line in lines if line["kind"] == "promoted" and line["look"])
-    head = len(registry.entries(NAME))
-    for follows in range(head, n):
+def fill(registry, n):
+    """Refusals until there are n decisions, each as long as one of a night's."""
+    entries = registry.entries(NAME)
+    like = next(line for line in (read_line(entry.text, NAME) for entry in entries) if line.get("look"))
+    for follows in range(len(entries), n):
         refused = like | {"kind": "refused", "promoted": False, "follows": follows, "nonce": f"{follows:016x}"}
         registry.append_entry(NAME, sealed_line(refused | {"home": "another"}), "refused")
         registry.settle_entry(NAME, follows + 1)
