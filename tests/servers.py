@@ -42,9 +42,11 @@ class TrackingServer:
     def start(self) -> None:
         files = ("--artifacts-destination", str(self._folder / "artifacts"))
         command = server_command(self._port, "--backend-store-uri", f"sqlite:///{self.database}", *files)
+        # as the service has it: its job runners would each load MLflow, for evaluations that nobody asks for
+        settings = os.environ | SETTINGS | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
-                command, env=os.environ | SETTINGS, cwd=self._folder, stdout=log, stderr=log, start_new_session=True
+                command, env=settings, cwd=self._folder, stdout=log, stderr=log, start_new_session=True
             )
 
     def wait(self) -> None:
