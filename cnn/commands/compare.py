@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 COMPARISONS = Path("outputs/compare")
 _ENDS = ("_low", "_high")
+_ALPHA = 0.05  # from which two-sided p on a difference is called luck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,17 +189,24 @@ def _draw(a: Subject, b: Subject, path: Path) -> Path | None:
 
 def _print(found: Comparison, console: Console, show: int) -> None:
     console.print(f"A: {found.a.name}\nB: {found.b.name}", highlight=False, markup=False)
-    console.print(_params_table(found) if found.params else "settings and recipe: the same")
-    console.print(_figures_table(found))
-    console.print(_test_words(found), highlight=False, markup=False, soft_wrap=True)
+    if found.params:
+        console.print("\n[bold]Settings that differ[/]", _params_table(found), sep="\n")
+    else:
+        console.print("settings and recipe: the same")
+    console.print("\n[bold]Figures, with their intervals[/]", _figures_table(found), sep="\n")
+    console.print(f"\n{_test_words(found)}", highlight=False, markup=False, soft_wrap=True)
     if found.disagreements:
-        console.print(_images_table(found.disagreements, show))
+        n, some = len(found.disagreements), f", the first {show}" if 0 < show < len(found.disagreements) else ""
+        counted = "1 test image on which" if n == 1 else f"{n:,} test images on which"
+        console.print(f"\n[bold]{counted} they disagree{some}[/]", highlight=False)
+        if show:
+            console.print(_images_table(found.disagreements[:show]))
     if found.picture:
         console.print(f"curves: {found.picture}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _params_table(found: Comparison) -> Table:
-    table = Table(title="Settings that differ", title_justify="left")
+    table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("setting", "A", "B"):
         table.add_column(heading, overflow="fold")
     for name, pair in found.params.items():
@@ -207,12 +215,12 @@ def _params_table(found: Comparison) -> Table:
 
 
 def _figures_table(found: Comparison) -> Table:
-    table = Table(title="Figures, with their intervals", title_justify="left")
+    table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("figure", "A", "B", "B - A"):
-        table.add_column(heading, justify="left" if heading == "figure" else "right")
+        table.add_column(heading, justify="left" if heading == "figure" else "right", overflow="fold")
     for name, (a, b) in found.figures.items():
         if not name.endswith(_ENDS):
-            difference = "" if math.isnan(b - a) else f"{b - a:+.4f}"
+            difference = "" if math.isnan(b - a) else "0" if a == b else f"{b - a:+.{0 if _is_count(a) else 4}f}"
             table.add_row(name, _with_interval(name, found.a), _with_interval(name, found.b), difference)
     return table
 
@@ -222,30 +230,32 @@ def _with_interval(name: str, subject: Subject) -> str:
     if name not in figures:
         return "-"
     low, high = (figures.get(f"{name}{end}") for end in _ENDS)
-    value = f"{figures[name]:.0f}" if figures[name].is_integer() and abs(figures[name]) > 1 else f"{figures[name]:.4f}"
+    value = f"{figures[name]:.{0 if _is_count(figures[name]) else 4}f}"
     return value if low is None or high is None else f"{value} ({low:.4f}-{high:.4f})"
+
+
+def _is_count(figure: float) -> bool:
+    return figure.is_integer() and abs(figure) > 1
 
 
 def _test_words(found: Comparison) -> str:
     test = found.test
     if test is None:
         return f"paired test: none, {found.untested}"
-    better = "A" if test.difference > 0 else "B" if test.difference < 0 else "neither"
+    ahead = "A" if test.difference > 0 else "B"
+    said = f"{ahead} is better, beyond luck" if found.p_value < _ALPHA else f"{ahead} is ahead, which luck may explain"
     return (
         f"paired test on the same {test.n:,} images: only A right on {test.wins:,}, only B on {test.losses:,}; "
-        f"A - B {100 * test.difference:+.2f} points ({100 * test.low:+.2f} to {100 * test.high:+.2f}); "
-        f"two-sided p = {found.p_value:.2g}; better: {better}"
+        f"B - A {-100 * test.difference:+.2f} points ({-100 * test.high:+.2f} to {-100 * test.low:+.2f}); "
+        f"two-sided p = {found.p_value:.2g}; {said if test.difference else 'neither is ahead'}"
     )
 
 
-def _images_table(disagreements: Sequence[Disagreement], show: int) -> Table:
-    shown = min(show, len(disagreements))
-    table = Table(
-        title=f"{len(disagreements):,} test images on which they disagree, {shown} of them", title_justify="left"
-    )
+def _images_table(disagreements: Sequence[Disagreement]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("image", "actual", "A says", "B says"):
-        table.add_column(heading, justify="right" if heading == "image" else "left")
-    for one in disagreements[:shown]:
+        table.add_column(heading, justify="right" if heading == "image" else "left", overflow="fold")
+    for one in disagreements:
         table.add_row(escape(one.file) or str(one.image), *map(escape, (one.actual, one.a, one.b)))
     return table
 

@@ -126,9 +126,10 @@ def test_the_screen_and_the_json_say_it(tmp_path):
         "train.seed",
         "0.8333 (0.5000-0.9000)",
         "-0.3333",
+        "A is ahead, which luck may explain",
         "only A right on 2",
         "2 test images",
-        "1 of them",
+        "disagree, the first 1",
         "a-b.png",
     ):
         assert part in shown
