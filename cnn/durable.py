@@ -13,7 +13,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import StringIO
 from pathlib import Path
 from typing import IO, Any
@@ -269,12 +269,19 @@ def made_alone(path: Path) -> Iterator[None]:
             _sync_folder(path.parent)  # after a power cut the mark must not come back: the file holds something by then
 
 
+@contextmanager
+def kept_free(path: Path) -> Iterator[bool]:
+    """Whether nobody holds a lock file; then nobody can take it meanwhile, and not a word is written into it."""
+    with storage_errors(path):
+        file = path.open() if path.exists() else None
+    with file or nullcontext():
+        yield file is None or _try_lock(file, fcntl.LOCK_SH)
+
+
 def is_held(path: Path) -> bool:
     """Whether a process holds a lock file now."""
-    if not path.exists():
-        return False
-    with storage_errors(path), path.open() as file:
-        return not _try_lock(file, fcntl.LOCK_SH)
+    with kept_free(path) as free:
+        return not free
 
 
 def holder(path: Path) -> int | None:

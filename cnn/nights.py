@@ -132,8 +132,12 @@ class Nights:
         """
         return exclusive(self._checkout_lock(checkout), what="a night", patience_s=patience_s)
 
-    def one_runs(self, checkout: Path) -> bool:
-        """Whether a night runs in this checkout now."""
+    def locks(self) -> tuple[Path, ...]:
+        """The files of which one is held while a night of this home runs, in whatever checkout."""
+        return tuple(sorted(self._folder.glob("checkout-*.lock")))
+
+    def run_in(self, checkout: Path) -> bool:
+        """Whether a night of this home runs in this checkout."""
         return is_held(self._checkout_lock(checkout))
 
     def alive(self, name: str) -> AbstractContextManager[None]:

@@ -46,7 +46,7 @@ def nightly(
         resumes: How often a night whose process was killed is started again by itself.
     """
     environment, limit_s = read_environment(), time_limit_hours * _HOUR_S
-    if Nights(environment.home / "nights").one_runs(Path.cwd()) and not outlasting(_waits):
+    if Nights(environment.home / "nights").run_in(Path.cwd()) and not outlasting(_waits):
         return Cancelled(message="skipped: another night is under way")
     try:
         with (

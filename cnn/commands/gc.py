@@ -1,8 +1,8 @@
 """Room made: shows what nobody needs and how much it is, asks, removes."""
 
 import sys
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,10 +14,11 @@ from cnn import wiring
 from cnn.config.environment import Environment
 from cnn.disposal.cache import cache_of, remove_unused_data, unused_data
 from cnn.disposal.home import in_home, old_nights
-from cnn.disposal.removable import Policy, Removable
+from cnn.disposal.removable import Policy, Removable, remove
 from cnn.errors import ConfigError
-from cnn.lineage import git
 from cnn.nights import Nights
+from cnn.reproduction.keeping import LOCK
+from cnn.reproduction.worktree import forget
 from cnn.tracking.registry import Registry
 
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
@@ -27,7 +28,7 @@ def gc(environment: Environment, policy: Policy, console: Console, *, yes: bool 
     """Remove checkpoints, old trials' files, leftovers of kills, and data that no version and no night needs.
 
     Ledgers, runs with their figures and curves, versions and saved nights stay whole. What a kill in the middle leaves,
-    the next call finds.
+    the next call finds. What a running night needs stays.
 
     Args:
         yes: Do not ask.
@@ -37,41 +38,67 @@ def gc(environment: Environment, policy: Policy, console: Console, *, yes: bool 
 
     Raises:
         ConfigError: Nobody can be asked.
-        ServiceError: The registry does not answer, so that nobody knows what it needs, or a night runs here.
+        IntegrityError: What a version keeps is damaged, so that nobody knows what it needs.
+        ServiceError: The registry or DVC does not answer, or a night has begun in this checkout meanwhile.
+        StorageError: Something cannot be removed.
     """
     registry, nights, checkout = wiring.registry(environment), Nights(environment.home / "nights"), Path.cwd()
-    with TemporaryDirectory() as scratch:
-        old = old_nights(nights, policy, {version.tags.get("night", "") for version in registry.versions()})
-        of_home = partial(in_home, environment, policy, old, wiring.reader(environment).trial_folders)
-        locks, cache = _locks(registry, Path(scratch)), cache_of(checkout)
-        in_cache = unused_data(checkout, locks) if cache else []
-        found = [*of_home(), *in_cache]
-        _show(found, console)
-        if (checkout / ".dvc").is_dir() and cache is None:
-            console.print("DVC's cache lies outside this checkout, or is empty: left alone", highlight=False)
-        if not found or not (yes or _agreed(console)):
-            return []
-        removed = [one for one in of_home() if one in found]  # somebody may have begun to use one meanwhile
-        for one in removed:
-            one.remove()
-        git("worktree", "prune")
-        if in_cache:
-            with nights.in_checkout(checkout):  # what a night has just made is in no lock yet
-                remove_unused_data(checkout, locks)
-    removed += in_cache
-    console.print(f"removed {_amount(removed)}", highlight=False)
-    return removed
+    cache = _cache(nights, checkout, console)
+    of_home = _of_home(environment, policy, nights, registry)
+    in_cache = _of_cache(checkout, cache, registry)
+    _show([*of_home, *in_cache], console)
+    if not (of_home or in_cache) or not (yes or _agreed(console)):
+        return []
+    still = [one for one in _of_home(environment, policy, nights, registry) if one in of_home]  # it may have taken long
+    removed, aside = [], []
+    for one in still:
+        if place := one.set_aside():
+            removed.append(one)
+            aside.append(place)
+    remove(aside)
+    for one in removed:
+        forget(checkout, one.path)
+    if cache and in_cache:
+        with nights.in_checkout(checkout), _locks(registry) as locks:
+            remove_unused_data(checkout, cache, locks)
+    console.print(f"removed {_amount([*removed, *in_cache])}", highlight=False)
+    return [*removed, *in_cache]
 
 
-def _locks(registry: Registry, scratch: Path) -> list[Path]:
+def _cache(nights: Nights, checkout: Path, console: Console) -> Path | None:
+    """DVC's cache of this checkout, if it can be cleared now; if not, it is said why."""
+    if nights.run_in(checkout):
+        console.print("a night runs here: DVC's cache is left alone", highlight=False)
+        return None
+    cache = cache_of(checkout)
+    if cache is None and (checkout / ".dvc").is_dir():
+        console.print("DVC's cache lies outside this checkout, or is empty: left alone", highlight=False)
+    return cache
+
+
+def _of_home(environment: Environment, policy: Policy, nights: Nights, registry: Registry) -> list[Removable]:
+    old = old_nights(nights, policy, {version.tags.get("night", "") for version in registry.versions()})
+    return in_home(environment, policy, old, wiring.reader(environment).trial_folders)
+
+
+def _of_cache(checkout: Path, cache: Path | None, registry: Registry) -> list[Removable]:
+    if cache is None:
+        return []
+    with _locks(registry) as locks:
+        return unused_data(checkout, cache, locks)
+
+
+@contextmanager
+def _locks(registry: Registry) -> Iterator[list[Path]]:
     """The lock of each version that has one."""
-    locks = []
-    for number, version in enumerate(registry.versions()):
-        if "sha256.dvc.lock" in version.tags:
-            folder = scratch / str(number)
-            folder.mkdir()
-            locks.append(registry.download_file(version, "dvc.lock", folder))
-    return locks
+    with TemporaryDirectory() as scratch:
+        locks = []
+        for number, version in enumerate(registry.versions()):
+            if f"sha256.{LOCK}" in version.tags:
+                folder = Path(scratch) / str(number)
+                folder.mkdir()
+                locks.append(registry.download_file(version, LOCK, folder))
+        yield locks
 
 
 def _show(found: Sequence[Removable], console: Console) -> None:

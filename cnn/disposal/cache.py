@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from cnn.disposal.removable import Removable, removable
 from cnn.errors import IntegrityError, ServiceError
 from cnn.lineage import git
+from cnn.reproduction.pipeline import dvc_config
 
 _REMOVES = "Removing "
 _NOBODY = (
@@ -33,37 +34,42 @@ def cache_of(checkout: Path) -> Path | None:
     return cache if cache.is_dir() and cache.resolve().is_relative_to(checkout.resolve()) else None
 
 
-def unused_data(checkout: Path, locks: Sequence[Path]) -> list[Removable]:
+def unused_data(checkout: Path, cache: Path, locks: Sequence[Path]) -> list[Removable]:
     """Objects of the cache that are in no commit, no branch, no saved night, and in none of the locks.
 
     Args:
+        cache: Of this checkout.
         locks: `dvc.lock` of each version in the registry.
     """
-    with _named_by(locks) as projects:
-        said = _gc(checkout, projects, "--dry")
+    with _named_by(locks, cache) as project:
+        said = _gc(checkout, project, "--dry")
     paths = [Path(line.removeprefix(_REMOVES)) for line in said.splitlines() if line.startswith(_REMOVES)]
     return [removable("data in DVC's cache", path, "no commit, night or version names it") for path in paths]
 
 
-def remove_unused_data(checkout: Path, locks: Sequence[Path]) -> None:
+def remove_unused_data(checkout: Path, cache: Path, locks: Sequence[Path]) -> None:
     """Remove what `unused_data` finds at this moment."""
-    with _named_by(locks) as projects:
-        _gc(checkout, projects)
+    with _named_by(locks, cache) as project:
+        _gc(checkout, project)
 
 
-def _gc(checkout: Path, projects: Path, *words: str) -> str:
+def _gc(checkout: Path, project: Path, *words: str) -> str:
     kept = ["--all-commits", "--all-experiments"] if git("rev-parse", "--verify", "HEAD", folder=checkout) else []
-    return _dvc(checkout, "gc", "--workspace", *kept, "--force", *words, "-p", str(projects))
+    return _dvc(checkout, "gc", "--workspace", *kept, "--force", *words, "-p", str(project))
 
 
 @contextmanager
-def _named_by(locks: Sequence[Path]) -> Iterator[Path]:
-    """A DVC project that needs whatever the locks name, for as long as it is looked at."""
+def _named_by(locks: Sequence[Path], cache: Path) -> Iterator[Path]:
+    """A DVC project that needs whatever the locks name, for as long as it is looked at.
+
+    It has the checkout's cache: a lock names a folder by its list of files alone, and the list lies there.
+    """
     with TemporaryDirectory() as folder:
         project = Path(folder)
         git("init", "--quiet", folder=project)  # what DVC is asked of commits it asks of this project too
         git(*_NOBODY, "commit", "--quiet", "--allow-empty", "--message", "versions", folder=project)
         _dvc(project, "init", "--quiet")
+        (project / ".dvc" / "config.local").write_text(dvc_config({"cache.dir": str(cache)}), encoding="utf-8")
         for number, lock in enumerate(locks):
             place = project / str(number)
             place.mkdir()

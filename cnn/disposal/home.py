@@ -7,8 +7,7 @@ from cnn.config.environment import Environment
 from cnn.disposal.removable import ASIDE, Policy, Removable, removable
 from cnn.durable import is_held
 from cnn.nights import Nights
-from cnn.reproduction.worktree import leftovers
-from cnn.search.study import is_busy
+from cnn.reproduction.worktree import leftovers, lock_of
 
 TrialFolders = Callable[[str], list[Path]]
 """The local folders with the files of a night's trials."""
@@ -26,38 +25,45 @@ def old_nights(nights: Nights, policy: Policy, needed: Collection[str]) -> list[
 def in_home(environment: Environment, policy: Policy, old: Collection[str], trials: TrialFolders) -> list[Removable]:
     """All that may be removed from a home.
 
+    While a night runs, all checkpoints stay: between two of its parts it holds none of those that it will go on from.
+
     Args:
         old: Nights whose trials' files may go.
     """
     home = environment.home
-    return [
-        *_checkpoints(environment.studies, policy),
-        *_trainings(home / "training", policy),
+    of_nights = Nights(home / "nights").locks()
+    found = [
+        *_checkpoints(environment.studies, policy, of_nights),
+        *_trainings(home / "training", policy, of_nights),
         *_logs(environment.studies, policy, old),
         *_pictures(policy, old, trials),
         *_reproductions(home / "reproductions", policy),
         *_remains(home, policy),
     ]
+    return [one for one in found if not any(map(is_held, one.locks))]
 
 
-def _checkpoints(studies: Path, policy: Policy) -> Iterator[Removable]:
+def _checkpoints(studies: Path, policy: Policy, of_nights: tuple[Path, ...]) -> Iterator[Removable]:
     """Of studies that nobody has gone on with; their ledgers stay, and with them what later nights learn from."""
     for trials in sorted(studies.glob("*/trials")):
-        if not is_busy(trials.parent) and any(trials.iterdir()) and policy.is_old(trials):
-            yield removable("trial checkpoints", trials, f"study {trials.parent.name} rests")
+        if any(trials.iterdir()) and policy.is_old(trials):
+            locks = (trials.with_name("lock"), *of_nights)
+            yield removable("trial checkpoints", trials, f"study {trials.parent.name} rests", locks)
 
 
-def _trainings(trainings: Path, policy: Policy) -> Iterator[Removable]:
-    for folder in sorted(trainings.glob("[!.]*")):
-        if folder.is_dir() and not is_held(folder / "lock") and policy.is_old(folder):
-            yield removable("training checkpoints", folder, "nobody goes on with it")
+def _trainings(trainings: Path, policy: Policy, of_nights: tuple[Path, ...]) -> Iterator[Removable]:
+    """The files alone: somebody may be waiting for the lock that lies beside them."""
+    for folder in sorted(path for path in trainings.glob("*") if policy.is_old(path)):
+        for path in sorted(folder.glob("epoch-*.checkpoint")):
+            locks = (folder / "lock", *of_nights)
+            yield removable("training checkpoints", path, "nobody goes on with it", locks)
 
 
 def _logs(studies: Path, policy: Policy, old: Collection[str]) -> Iterator[Removable]:
     for night in old:
         logs = studies / night / "logs"
-        if logs.is_dir() and not is_busy(logs.parent) and policy.is_old(logs):
-            yield removable("workers' logs", logs, f"{night} is over")
+        if logs.is_dir() and policy.is_old(logs):
+            yield removable("workers' logs", logs, f"{night} is over", (logs.with_name("lock"),))
 
 
 def _pictures(policy: Policy, old: Collection[str], trials: TrialFolders) -> Iterator[Removable]:
@@ -68,11 +74,10 @@ def _pictures(policy: Policy, old: Collection[str], trials: TrialFolders) -> Ite
 
 
 def _reproductions(reproductions: Path, policy: Policy) -> Iterator[Removable]:
-    """What was kept on purpose has its result beside it, and rests as long as the rest."""
+    """Those that were kept for a look, and those of killed processes."""
     for folder in leftovers(reproductions):
-        was_killed = not folder.with_name(f"{folder.name}.json").exists()
-        if was_killed or policy.is_old(folder):
-            yield removable("reproductions", folder, "its process is gone" if was_killed else "nobody looks at it")
+        if policy.is_old(folder):
+            yield removable("reproductions", folder, "nobody looks at it", (lock_of(folder),))
 
 
 def _remains(home: Path, policy: Policy) -> Iterator[Removable]:

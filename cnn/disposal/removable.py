@@ -2,10 +2,13 @@
 
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from cnn.durable import kept_free, storage_errors
+from cnn.errors import StorageError
 
 ASIDE = ".removed"
 """How the name of a folder ends that is being removed."""
@@ -37,29 +40,52 @@ class Removable:
     Args:
         kind: As a person calls such things.
         reason: Why it may go.
+        locks: Held by whoever may work with it: then it stays.
     """
 
     kind: str
     path: Path
     reason: str
     n_bytes: int
+    locks: tuple[Path, ...] = ()
 
-    def remove(self) -> None:
-        """Remove it; a folder is set aside first: nobody sees half of it, and what a kill leaves is known by name."""
-        if not self.path.is_dir() or self.path.is_symlink():
-            self.path.unlink(missing_ok=True)
-            return
-        aside = self.path
-        if not self.path.name.endswith(ASIDE):
+    def set_aside(self) -> Path | None:
+        """Take it from where others look for it, at once and as a whole; where to, None if somebody works with it.
+
+        A file is removed by that. What a kill leaves of a folder is known by its name.
+
+        Raises:
+            StorageError: There is no permission.
+        """
+        with ExitStack() as held, storage_errors(self.path):
+            if not all(held.enter_context(kept_free(lock)) for lock in self.locks):
+                return None
+            if not self.path.is_dir() or self.path.is_symlink():
+                self.path.unlink(missing_ok=True)
+                return self.path
+            if self.path.name.endswith(ASIDE):
+                return self.path
             aside = self.path.with_name(f".{self.path.name}{ASIDE}")
             shutil.rmtree(aside, ignore_errors=True)
-            self.path.rename(aside)
-        shutil.rmtree(aside, ignore_errors=True)
+            return self.path.rename(aside)
 
 
-def removable(kind: str, path: Path, reason: str) -> Removable:
+def remove(aside: Sequence[Path]) -> None:
+    """Remove what was set aside. Doing it again, after a kill, goes on.
+
+    Raises:
+        StorageError: Some of it cannot be removed.
+    """
+    for path in aside:
+        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            change = "remove it by hand, or with the permission to"
+            raise StorageError(path, received="files that stay", expected="permission to remove them", change=change)
+
+
+def removable(kind: str, path: Path, reason: str, locks: tuple[Path, ...] = ()) -> Removable:
     """With its size as it is now."""
-    return Removable(kind=kind, path=path, reason=reason, n_bytes=size_of(path))
+    return Removable(kind=kind, path=path, reason=reason, n_bytes=size_of(path), locks=locks)
 
 
 def size_of(path: Path) -> int:

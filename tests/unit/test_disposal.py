@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -14,9 +15,9 @@ from cnn.commands.gc import _show
 from cnn.config.environment import Environment
 from cnn.disposal.cache import cache_of, remove_unused_data, unused_data
 from cnn.disposal.home import in_home, old_nights
-from cnn.disposal.removable import Policy, Removable, removable, size_of
+from cnn.disposal.removable import Policy, Removable, removable, remove, size_of
 from cnn.durable import exclusive
-from cnn.errors import IntegrityError
+from cnn.errors import IntegrityError, StorageError
 from cnn.nights import Night, Nights
 from cnn.reproduction.worktree import lock_of
 
@@ -39,6 +40,11 @@ def old_file(path, days=30.0, content=b"x" * 100):
 
 def found(environment, policy=None, *, old=(), trials=lambda night: []):
     return in_home(environment, policy or Policy(), old, trials)
+
+
+def take(listed):
+    """Remove all of it, as the command does."""
+    remove([place for one in listed if (place := one.set_aside())])
 
 
 def kinds(listed):
@@ -69,7 +75,7 @@ def test_checkpoints_of_a_study_at_rest_go_and_its_ledger_stays(environment):
     ledger = old_file(study / "ledger.db")
     (one,) = found(environment)
     assert (one.kind, one.path, one.n_bytes) == ("trial checkpoints", study / "trials", 100)
-    one.remove()
+    take([one])
     assert not checkpoint.exists() and ledger.exists()
     # Asked again, there is nothing.
     assert found(environment) == []
@@ -89,13 +95,31 @@ def test_checkpoints_that_somebody_may_need_stay(environment):
 
 def test_a_training_that_runs_is_left_alone(environment):
     folder = environment.home / "training" / "abc"
-    old_file(folder / "lock", content=b"")
-    old_file(folder / "epoch-1.checkpoint")
-    with exclusive(folder / "lock", what="a training"):
+    lock = old_file(folder / "lock", content=b"")
+    checkpoint = old_file(folder / "epoch-1.checkpoint")
+    with exclusive(lock, what="a training"):
         assert found(environment) == []
-    for path in (folder / "lock", folder):  # holding it has touched it
+    for path in (lock, folder):  # holding it has touched it
         os.utime(path, (time.time() - 30 * DAY_S,) * 2)
-    assert kinds(found(environment)) == ["training checkpoints"]
+    take(found(environment))
+    # Who waits for the lock beside the checkpoints gets it where the next one will look for it.
+    assert not checkpoint.exists() and lock.exists()
+
+
+def test_while_a_night_runs_all_checkpoints_stay(environment, tmp_path):
+    old_file(environment.home / "training" / "abc" / "epoch-1.checkpoint")
+    trial = old_file(environment.studies / "night-1" / "trials" / "7" / "epoch-3.checkpoint")
+    os.utime(trial.parents[1], (time.time() - 30 * DAY_S,) * 2)
+    nights, policy = Nights(environment.home / "nights"), Policy(keep_nights=0, older_than_days=0)
+    with nights.in_checkout(tmp_path):
+        # It may be in a part that holds none of these, and go on from them in the next.
+        assert found(environment, policy) == []
+    listed = found(environment, policy)
+    assert kinds(listed) == ["training checkpoints", "trial checkpoints"]
+    with nights.in_checkout(tmp_path):
+        # One that begins between the look and the removal is waited for by the next call.
+        assert [one.set_aside() for one in listed] == [None, None]
+    assert trial.exists()
 
 
 def test_logs_and_pictures_go_only_of_old_nights(environment, tmp_path):
@@ -107,14 +131,14 @@ def test_logs_and_pictures_go_only_of_old_nights(environment, tmp_path):
     assert all("night-1" in str(one.path) for one in listed)
 
 
-def test_reproductions_of_killed_processes_go_and_kept_ones_rest(environment):
+def test_reproductions_rest_like_all_else(environment):
     reproductions = environment.home / "reproductions"
-    (reproductions / "killed" / "checkout").mkdir(parents=True)
-    (reproductions / "kept" / "checkout").mkdir(parents=True)
-    (reproductions / "kept.json").write_text("{}")
-    (reproductions / "working" / "checkout").mkdir(parents=True)
+    for name in ("kept", "working", "young"):
+        old_file(reproductions / name / "checkout" / "code.py", days=1 if name == "young" else 30)
+        os.utime(reproductions / name, (time.time() - (1 if name == "young" else 30) * DAY_S,) * 2)
     with exclusive(lock_of(reproductions / "working"), what="a reproduction"):
-        assert [one.path.name for one in found(environment)] == ["killed"]
+        # Whether it was kept for a look or left by a kill cannot be seen, and somebody may look.
+        assert [one.path.name for one in found(environment)] == ["kept"]
 
 
 def test_half_written_files_go_after_a_day(environment):
@@ -131,8 +155,8 @@ def test_what_a_kill_leaves_is_removed_by_the_next_call(environment):
         (study / "trials" / str(number) / "epoch-1.checkpoint").write_bytes(b"x")
     ledger = old_file(study / "ledger.db")
     script = (
-        "import sys; from pathlib import Path; from cnn.disposal.removable import removable;"
-        "removable('checkpoints', Path(sys.argv[1]), 'old').remove()"
+        "import sys; from pathlib import Path; from cnn.disposal.removable import removable, remove;"
+        "remove([removable('checkpoints', Path(sys.argv[1]), 'old').set_aside()])"
     )
     removing = subprocess.Popen([sys.executable, "-c", script, str(study / "trials")])
     while (study / "trials").exists():  # it is set aside first, and then becomes less
@@ -142,10 +166,15 @@ def test_what_a_kill_leaves_is_removed_by_the_next_call(environment):
     # Whoever looks for checkpoints sees none, instead of some of them.
     assert [path.name for path in study.iterdir() if not path.name.startswith(".")] == ["ledger.db"]
     # However young it is now, the next call finds what is left, and removes it; the ledger stays.
-    for one in found(environment):
-        assert one.kind == "half-removed folders"
-        one.remove()
+    assert kinds(found(environment)) == ["half-removed folders"]
+    take(found(environment))
     assert list(study.iterdir()) == [ledger]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fdinfo").exists(), reason="no folder that nobody can remove")
+def test_what_cannot_be_removed_is_named_and_not_counted():
+    with pytest.raises(StorageError, match="/proc/self/fdinfo: received files that stay"):
+        remove([Path("/proc/self/fdinfo")])
 
 
 def test_a_link_is_removed_and_what_it_points_to_is_not(tmp_path):
@@ -154,7 +183,7 @@ def test_a_link_is_removed_and_what_it_points_to_is_not(tmp_path):
     link.symlink_to(target.parent)
     # It weighs nothing.
     assert size_of(link) == 0
-    removable("links", link, "old").remove()
+    take([removable("links", link, "old")])
     assert target.exists() and not link.exists()
 
 
@@ -178,41 +207,53 @@ def dvc(folder, *words):
     run(folder, sys.executable, "-m", "dvc", *words)
 
 
-@pytest.mark.slow  # eight starts of DVC
-def test_dvc_keeps_what_a_commit_a_night_or_a_version_names(tmp_path):
+@pytest.fixture
+def kept_data(tmp_path):
+    """A checkout whose DVC cache holds a file and a folder each of a version, a saved night, nobody and now."""
     checkout = tmp_path / "checkout"
     checkout.mkdir()
     run(checkout, "git", "init", "--quiet")
     dvc(checkout, "init", "--quiet")
-    locks, contents = [], ("of a version", "of a night", "of nobody", "of now")
-
-    def stage(content):
-        (checkout / "out.txt").write_text(content)
-        dvc(checkout, "commit", "--quiet", "--force")
-
-    (checkout / "dvc.yaml").write_text("stages: {one: {cmd: 'true', outs: [out.txt]}}\n")
+    (checkout / "dvc.yaml").write_text("stages: {one: {cmd: 'true', outs: [out.txt, folder]}}\n")
     run(checkout, "git", "add", "--all")
     run(checkout, "git", "commit", "--quiet", "--message", "begin")
-    for content in contents:
-        stage(content)
-        if content == "of a version":
-            locks.append(tmp_path / "dvc.lock")
-            locks[0].write_bytes((checkout / "dvc.lock").read_bytes())
-        if content == "of a night":
+    (checkout / "folder").mkdir()
+    for owner in ("version", "night", "nobody", "now"):
+        (checkout / "out.txt").write_text(owner)
+        for name in ("images", "labels"):
+            (checkout / "folder" / name).write_text(f"{name} of {owner}")
+        dvc(checkout, "commit", "--quiet", "--force")
+        if owner == "version":
+            (tmp_path / "dvc.lock").write_bytes((checkout / "dvc.lock").read_bytes())
+        if owner == "night":
             dvc(checkout, "exp", "save", "--quiet", "--name", "night-1")
+    return checkout, tmp_path / "dvc.lock"
+
+
+def owners(cache):
+    """To whom the objects of a cache belong; the lists of folders' files left out."""
+    paths = [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".dir"]
+    return sorted(path.read_text().rpartition(" ")[2] for path in paths)
+
+
+@pytest.mark.slow  # DVC is started a dozen times
+def test_dvc_keeps_what_a_commit_a_night_or_a_version_names(kept_data):
+    checkout, lock = kept_data
     cache = cache_of(checkout)
-    objects = {path.read_text(): path for path in cache.rglob("*") if path.is_file() and path.read_text() in contents}
-    assert set(objects) == set(contents)
-    listed = unused_data(checkout, locks)
-    # What only the cache has is listed, and nothing was removed for the list.
-    assert [one.path for one in listed] == [objects["of nobody"]]
-    assert objects["of nobody"].exists()
-    remove_unused_data(checkout, locks)
-    assert {content for content, path in objects.items() if path.exists()} == set(contents) - {"of nobody"}
+    assert owners(cache) == sorted(3 * ["version", "night", "nobody", "now"])
+    listed = unused_data(checkout, cache, [lock])
+    # What only the cache has is listed, folders with their files, and nothing was removed for the list.
+    assert owners(cache) == sorted(3 * ["version", "night", "nobody", "now"])
+    assert sorted(one.path.read_text().rpartition(" ")[2] for one in listed if one.path.suffix != ".dir") == (
+        3 * ["nobody"]
+    )
+    remove_unused_data(checkout, cache, [lock])
+    # The folder of a version is kept with all that is in it, though no commit and no night names it.
+    assert owners(cache) == sorted(3 * ["version", "night", "now"])
     # A lock that cannot be read stops it all: it may name what nobody else does.
-    locks[0].write_text("[]")
+    lock.write_text("[]")
     with pytest.raises(IntegrityError, match=r"dvc\.lock"):
-        unused_data(checkout, locks)
+        unused_data(checkout, cache, [lock])
 
 
 def test_a_cache_that_others_may_use_is_left_alone(tmp_path):
