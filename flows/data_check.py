@@ -10,9 +10,9 @@ from cnn.commands.data_check import (
     check_may_train,
     known_registry,
     may_train,
-    show_data_check,
 )
 from cnn.commands.data_check import data_check as check
+from cnn.commands.data_screen import show_data_check
 from cnn.config.environment import Environment, Event, read_environment
 from cnn.config.params import Params
 from cnn.config.reading import read_params

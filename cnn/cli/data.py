@@ -15,7 +15,8 @@ def data_check(
     set_: Overrides = None,
 ) -> None:
     """Say what changed in the prepared data since the champion's; exit code 1: drifted, 3: failed."""
-    from cnn.commands.data_check import EXIT_CODES, data_check, known_registry, show_data_check
+    from cnn.commands.data_check import EXIT_CODES, data_check, known_registry
+    from cnn.commands.data_screen import show_data_check
 
     params, environment = settings(set_)
     found = data_check(params, environment, known_registry(environment))

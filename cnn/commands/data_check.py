@@ -1,6 +1,5 @@
 """What has changed in the prepared data since the champion and the last night, and how good the champion is on them."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -8,19 +7,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from cnn.config.environment import Environment
 from cnn.config.outputs import PREPARED
 from cnn.config.params import DataCheckParams, Params
-from cnn.errors import DataError
+from cnn.errors import DataError, IntegrityError
 from cnn.nights import Nights
 
 if TYPE_CHECKING:
     from cnn.data.prepared.store import Prepared
-    from cnn.data.quality.drift import Changes, Shift
+    from cnn.data.quality.drift import Changes
     from cnn.data.quality.fingerprint import Fingerprint
     from cnn.tracking.registry import Registry, Version
 
@@ -36,6 +31,9 @@ class Finding(StrEnum):
 
 EXIT_CODES = {Finding.OK: 0, Finding.CHANGED: 0, Finding.DRIFTED: 1, Finding.FAILED: 3}
 """Of `cnn data-check`; 2 is a user's mistake."""
+
+PART = "data check"
+"""Of a night, as its record names it."""
 
 _ORDER = [*Finding]
 _STOPS = {"failed": (Finding.FAILED,), "drifted": (Finding.DRIFTED, Finding.FAILED), "never": ()}
@@ -102,7 +100,7 @@ def data_check(
         data: Folder of the prepared arrays; its test images are opened when the champion was tested on others.
 
     Raises:
-        IntegrityError: The prepared data, what is kept of earlier ones, or the champion's model are damaged.
+        IntegrityError: The prepared data, or the champion's model, are damaged.
         ServiceError: The registry does not answer.
     """
     from cnn.data.prepared.store import read_prepared
@@ -146,30 +144,18 @@ def check_may_train(found: DataCheck, params: DataCheckParams) -> None:
         raise DataError("data check", received=found.summary(), expected=expected, change=change)
 
 
-def show_data_check(found: DataCheck, console: Console, *, as_json: bool = False) -> None:
-    """The finding, the tests that found a drift, and what follows; or one JSON object."""
-    if as_json:
-        console.print(json.dumps(found.document(), ensure_ascii=False), highlight=False, markup=False, soft_wrap=True)
-        return
-    console.print(f"[bold]data {found.finding}[/]  ({found.data_hash[:12]})", highlight=False)
-    for one in found.against:
-        console.print(f"against {escape(one.whose)} ({one.data_hash[:12]}): {one.finding}", highlight=False)
-        for sentence in one.said:
-            console.print(f"  {escape(sentence)}", highlight=False)
-        if one.changes is not None and one.changes.shifts:
-            console.print(_table(one.changes))
-    for note in found.notes:
-        console.print(escape(note), highlight=False)
-    if not found.against:
-        console.print("there is no champion and no earlier night to compare with", highlight=False)
-
-
 def _earlier(champion: "Version | None", nights: Nights, night: str, checkout: Path) -> dict[str, str]:
-    """Whose data to compare with, and their hashes: the champion's and those of the last night that knew them."""
+    """Whose data to compare with, and their hashes: the champion's and those of the last night that went on with its
+    own; data that stopped a night are nothing that the next ones are held against.
+    """
     found = {}
     if champion is not None and champion.tags.get("data_hash"):
         found[f"the champion, version {champion.number}"] = champion.tags["data_hash"]
-    known = [one for one in nights.all() if one.data_hash and one.name != night and one.checkout == str(checkout)]
+    known = [
+        one
+        for one in nights.all()
+        if one.data_hash and one.part != PART and one.name != night and one.checkout == str(checkout)
+    ]
     if known and known[-1].data_hash not in found.values():
         found[known[-1].name] = known[-1].data_hash
     return found
@@ -183,9 +169,12 @@ def _against(
 
     if data_hash == present.data_hash:
         return Against(whose=whose, data_hash=data_hash, finding=Finding.OK, said=("the same data",))
-    before = read_fingerprint(environment.fingerprints, data_hash)
+    unknown = "other data, of which only the hash is known here: they were prepared in another home"
+    try:
+        before = read_fingerprint(environment.fingerprints, data_hash)
+    except IntegrityError as error:
+        before, unknown = None, f"other data, of which only the hash is known here: {error.subject} is damaged"
     if before is None:
-        unknown = "other data, of which only the hash is known here: they were prepared in another home"
         return Against(whose=whose, data_hash=data_hash, finding=Finding.CHANGED, said=(unknown,))
     changes = compare_data(before, present)
     finding, said = judged(changes, params)
@@ -218,6 +207,9 @@ def _counted(changes: "Changes") -> list[str]:
         return []
     counts = {"added": changes.added, "removed": changes.removed}
     said = [f"{_images(n)} {word}" for word, n in counts.items() if n]
+    if changes.copies:
+        copies = "copy" if abs(changes.copies) == 1 else "copies"
+        said.append(f"{abs(changes.copies):,} {copies} of other images {'added' if changes.copies > 0 else 'removed'}")
     if changes.relabelled:
         which = ", ".join(f"{words} ({n})" for words, n in changes.relabelled_by)
         said.append(f"{_images(changes.relabelled)} relabelled: {which}")
@@ -267,22 +259,3 @@ def _warm_start(params: Params) -> str:
     if memory == "none":
         return "the next search starts afresh: search.memory is none"
     return f"the next search starts warm, from searches on the earlier images: search.memory {memory}"
-
-
-def _table(changes: "Changes") -> Table:
-    """All tests, the largest effect first, some of many."""
-    table = Table(box=None, padding=(0, 2, 0, 2), show_edge=False)
-    for heading in ("images", "of"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("before", "now", "effect", "p (Holm)"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for shift in changes.shifts[:12]:
-        table.add_row(*_cells(shift))
-    return table
-
-
-def _cells(shift: "Shift") -> tuple[str, ...]:
-    form = ".1%" if shift.example else ".3f"
-    of = f"{shift.of} ({shift.example})" if shift.example and shift.of == "classes" else shift.of
-    figures = (format(shift.before, form), format(shift.now, form), f"{shift.effect:.3f}", f"{shift.p_value:.2g}")
-    return shift.group, escape(of), *figures

@@ -1,9 +1,7 @@
 """`cnn data-check`: against whose data, what it amounts to, and the champion measured on the new test images."""
 
 import json
-import shutil
 from io import StringIO
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,7 +9,8 @@ import pytest
 from making import all_digits
 from rich.console import Console
 
-from cnn.commands.data_check import EXIT_CODES, Finding, check_may_train, data_check, show_data_check
+from cnn.commands.data_check import EXIT_CODES, PART, Finding, check_may_train, data_check
+from cnn.commands.data_screen import show_data_check
 from cnn.config.environment import Environment
 from cnn.config.reading import read_params
 from cnn.data.arrays import DataSet, Split
@@ -26,7 +25,6 @@ from cnn.tracking.registry import CHAMPION, Candidate, MemoryRegistry
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 NAME, NAMES = "cnn-overnight", tuple("0123456789")
 
 
@@ -72,11 +70,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-    (tmp_path / "checkout").mkdir()
-    monkeypatch.chdir(tmp_path / "checkout")
-    shutil.copy(ROOT / "params.yaml", tmp_path / "checkout")
-    return Place(tmp_path)
+def place(checkout):
+    return Place(checkout.parent)
 
 
 def brighter(images, labels):
@@ -164,6 +159,30 @@ def test_data_known_by_their_hash_alone_have_changed(place):
     found = place.check()
     assert found.finding is Finding.CHANGED
     assert "only the hash is known" in found.against[0].said[0]
+
+
+def test_a_damaged_memory_of_earlier_data_stops_no_night(place):
+    hash_ = place.prepare().data_hash
+    place.crown(says=3)
+    place.prepare(fewer)
+    kept = place.environment.fingerprints / f"{hash_}.npz"
+    kept.write_bytes(kept.read_bytes()[:-100])
+    found = place.check()
+    # The images of then are gone, and nothing brings it back; it is said, and tonight's data can be trained on.
+    assert (found.finding, found.against[0].changes) == (Finding.CHANGED, None)
+    assert f"{kept} is damaged" in found.against[0].said[0]
+
+
+def test_data_that_stopped_a_night_are_nothing_to_be_held_against(place):
+    sound = place.prepare().data_hash
+    checkout = place.folder / "checkout"
+    first = place.nights.write(place.nights.open(checkout, "d"), finished=True, data_hash=sound)
+    bad = place.prepare(relabelled).data_hash
+    place.nights.write(place.nights.open(checkout, "d"), part=PART, reason="relabelled", data_hash=bad)
+    third = place.nights.write(place.nights.open(checkout, "other settings"), data_hash=bad)
+    found = place.check(night=third.name)
+    # The night before had the very same data, and refused them.
+    assert (found.against[0].whose, found.finding) == (first.name, Finding.FAILED)
 
 
 def test_the_night_before_counts_too(place):

@@ -91,6 +91,17 @@ def test_damage_is_noticed(fingerprint, digits, tmp_path):
         read_fingerprint(tmp_path / "kept", made.data_hash)
 
 
+def test_what_is_kept_of_the_present_set_is_made_again_when_it_is_damaged(digits, tmp_path):
+    prepared, splits = prepared_set(tmp_path / "prepared", *digits)
+    made = keep_fingerprint(tmp_path / "kept", prepared, splits)
+    (tmp_path / "kept" / f"{made.data_hash}.json").write_text("{")
+    # It follows from the images: nothing is lost, and the next reader finds it whole.
+    assert (
+        together(present_fingerprint(tmp_path / "kept", prepared)).digests.tobytes() == together(made).digests.tobytes()
+    )
+    assert read_fingerprint(tmp_path / "kept", made.data_hash) is not None
+
+
 def test_what_was_prepared_elsewhere_is_not_known(tmp_path):
     assert read_fingerprint(tmp_path, "0" * 64) is None
 
@@ -127,6 +138,10 @@ def test_statistics_tell_brightness_contrast_sharpness_and_colour_apart():
 
 
 # ---- what has changed
+
+
+def _tree(*nodes):
+    return Head(class_names=tuple("0123456789"), task=Task.HIERARCHICAL, ancestors=(nodes,) * 10)
 
 
 def test_the_same_data_in_another_order_are_no_change(fingerprint, digits):
@@ -175,6 +190,29 @@ def test_a_set_that_has_lost_most_of_its_images_fails(fingerprint, digits):
     assert "800 different images where there were 1,797" in words or "data_check.least_images" in words
 
 
+def test_images_without_colour_have_no_drift_of_colour(fingerprint, digits):
+    images, labels = digits
+    grey = np.repeat(images, 3, axis=-1)
+    darker = (0.8 * grey.astype(np.float64)).astype(np.uint8)
+    _, words = said(fingerprint(grey, labels), fingerprint(darker, labels))
+    # What is left of three equal channels less their mean is rounding, and moves with the brightness.
+    assert "brightness of" in words and "red of" not in words
+
+
+def test_copies_that_come_or_go_are_counted_and_are_no_new_label(fingerprint, digits):
+    images, labels = digits
+    doubt = np.r_[labels[:3], (labels[:3] + 1) % 10]
+    twice, doubted = np.concatenate([images[:3], images]), np.concatenate([labels[:3], labels])
+    disputed = fingerprint(np.concatenate([images[:3], images[:3], images]), np.concatenate([doubt, labels]))
+    # Three images that had two labels have lost one of them with a copy.
+    assert said(disputed, fingerprint(twice, doubted)) == (Finding.CHANGED, "3 copies of other images removed")
+    # A copy with another label than the image had is no relabelled image either.
+    assert said(fingerprint(twice, doubted), disputed) == (Finding.CHANGED, "3 copies of other images added")
+    changed = np.concatenate([(labels[:3] + 1) % 10, labels])
+    # One of two copies that says something else now is one.
+    assert compare_data(fingerprint(twice, doubted), fingerprint(twice, changed)).relabelled == 3
+
+
 def test_brightness_shifted_by_a_tenth_is_a_drift(fingerprint, digits):
     images, labels = digits
     brighter = np.clip(images * 1.1, 0, 255).astype(np.uint8)
@@ -218,7 +256,7 @@ def test_test_images_that_were_trained_on_are_counted(fingerprint, digits):
     [
         ({"names": tuple("012345678"), "labels": lambda labels: labels % 9}, "no longer 9"),
         ({"images": lambda images: images[:, :6]}, "images of 8x8x1 before, of 6x8x1 now"),
-        ({"head": Head(class_names=tuple("0123456789"), task=Task.HIERARCHICAL, ancestors=(("a",),) * 10)}, "task"),
+        ({"head": _tree("a")}, "a multiclass task before"),
     ],
 )
 def test_what_cannot_be_compared_fails_and_says_why(fingerprint, digits, change, words):
@@ -231,6 +269,12 @@ def test_what_cannot_be_compared_fails_and_says_why(fingerprint, digits, change,
     finding, sentence = said(before, now)
     assert finding is Finding.FAILED
     assert words in sentence
+
+
+def test_another_tree_over_the_same_classes_cannot_be_compared(fingerprint, digits):
+    images, labels = digits
+    before, now = (fingerprint(images[: -n or None], labels[: -n or None], head=_tree(*"ab"[n:])) for n in (0, 1))
+    assert said(before, now) == (Finding.FAILED, "another prepare.tree over the classes than before")
 
 
 def test_of_several_labels_an_image_each_is_a_test_of_its_own(fingerprint, digits):
@@ -259,6 +303,40 @@ def test_two_halves_of_one_set_are_alike(fingerprint, digits):
         assert changes.added == changes.n_now
     # Luck is called a drift in five of a hundred at most.
     assert claims <= 5
+
+
+def test_few_images_of_many_unequal_classes_are_no_drift(fingerprint, digits):
+    whole, claims = fingerprint(*digits), 0
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        shares = rng.dirichlet(np.full(10, 0.2))
+        before, now = (labelled(whole, rng.choice(10, n, p=shares)) for n in (1500, 60))
+        claims += any(one.p_value <= PARAMS.alpha for one in compare_data(before, now).shifts)
+    # Of classes with less than an image to expect, the chi-squared distribution promises too much.
+    assert claims <= 3
+
+
+def test_how_far_classes_have_moved_does_not_depend_on_how_many_images_there_are(fingerprint, digits):
+    whole = fingerprint(*digits)
+    few, many = (np.repeat([0, 1], [n, 3 * n]) for n in (50, 5000))
+    even = np.repeat([0, 1], 100)
+    effects = [
+        one.effect
+        for before in (few, many)
+        for one in compare_data(labelled(whole, before), labelled(whole, even)).shifts
+        if (one.group, one.of) == ("test", "classes")
+    ]
+    # From a quarter to a half: the same from two hundred images and from twenty thousand.
+    assert effects[0] == pytest.approx(effects[1], abs=1e-9) and effects[0] > PARAMS.balance
+
+
+def labelled(whole, labels):
+    """A fingerprint whose test images have these labels, and are alike but for them."""
+    n = len(labels)
+    digests = np.arange(16 * n, dtype=np.uint8).reshape(n, 16).view("V16")[:, 0]
+    prints = Prints(digests=digests, labels=labels.astype(np.int64), statistics=np.zeros((n, 3), np.float32))
+    learnt_from = replace(prints, digests=digests[:1], labels=np.zeros(1, np.int64), statistics=prints.statistics[:1])
+    return replace(whole, splits={"train": learnt_from, "validation": learnt_from, "test": prints})
 
 
 def _half(whole, everything, part):

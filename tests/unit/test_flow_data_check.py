@@ -1,37 +1,15 @@
 """The flow `data-check`: what it prepares, what it leaves, and when it fails."""
 
-import shutil
-from pathlib import Path
-
-import numpy as np
 import pytest
 
 from cnn.commands.data_check import Against, DataCheck, Finding
 from cnn.config.environment import Event
-from cnn.data.arrays import DataSet, Split
-from cnn.data.prepared.store import write_prepared
 from cnn.errors import DataError
 from flows import data_check as flow
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """The shipped settings in a folder of their own, a home of its own, and prepared images."""
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    shutil.copy(ROOT / "params.yaml", folder)
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("CNN_HOME", str(tmp_path / "home"))
-    part = Split(images=np.zeros((20, 4, 4, 1), np.uint8), labels=np.arange(20) % 2)
-    data = DataSet(source="npz", place="", class_names=("cat", "dog"), train=part, test=part)
-    write_prepared(folder / "data" / "prepared", data, {"train": part, "validation": part, "test": part})
-    return folder
-
-
-@pytest.fixture
-def left(checkout, monkeypatch):
+def left(prepared, monkeypatch):
     """The stages that the flow runs, its artifacts and its notices; Prefect has no part in it."""
     left = {"stages": [], "artifacts": [], "notices": []}
     monkeypatch.setattr(flow.stages, "run_stage", lambda name, *, force: left["stages"].append((name, force)))
@@ -46,7 +24,7 @@ def found(finding, monkeypatch, said="a [third](http://elsewhere) is left"):
     monkeypatch.setattr(flow, "check", lambda *_, **__: made)
 
 
-def test_without_a_registry_it_looks_and_makes_none(left, checkout, tmp_path):
+def test_without_a_registry_it_looks_and_makes_none(left, tmp_path):
     assert flow.data_check.fn() == "data ok"
     # The source was read, the check made, and there is nothing to tell anybody of.
     assert left == {"stages": [("prepare", False)], "artifacts": [], "notices": []}

@@ -1,10 +1,12 @@
 """What has changed between two prepared sets: which images, how many of which class, and how the images look.
 
 Of tens of thousands of images every trifle is significant, of a few hundred nothing is: a change is called drift where
-it is both beyond luck, after Holm's correction over all tests made, and large.
+it is both beyond luck, after Holm's correction over all tests made, and large. The tests take the two sets for
+independent; the more images they share, the less often luck is called a drift.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +19,12 @@ from cnn.data.quality.image_statistics import statistic_names
 GROUPS = {"training": False, "test": True}
 """The groups of images that are compared, and whether they are the test images: training and validation are one."""
 
+_DECIMALS = 4
+"""Of a statistic: finer ones are rounding, of which images without colour consist where colours are measured."""
+
+_FEWEST_EXPECTED = 5.0
+"""Images that a class should have in either set for the chi-squared distribution to hold (Cochran 1954)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
@@ -26,7 +34,8 @@ class Shift:
         group: `training` or `test`.
         of: A statistic, `classes`, or `label NAME`.
         effect: Its size in [0, 1]: of a statistic the Kolmogorov-Smirnov distance, the largest difference between the
-            two distribution functions; of counts Cramér's V.
+            two distribution functions; of counts Cramér's V of two sets of equal size, so that it does not depend on
+            how many images there are: sqrt(sum (p - q)^2 / (p + q) / 2) over the shares p before and q now.
         p_value: After Holm's correction.
         before: Mean of the statistic, or the share of the class that moved most.
         now: The same at present.
@@ -47,13 +56,14 @@ class Shift:
         Example:
             >>> shift = Shift(group="test", of="brightness", effect=0.3, p_value=1e-9, before=0.4, now=0.5)
             >>> shift.sentence()
-            'brightness of the test images: mean 0.400 before, 0.500 now (distance 0.30, p = 1e-09)'
+            'brightness of the test images: mean 0.400 before, 0.500 now (distance 0.30, p < 0.0001)'
         """
+        luck = "p < 0.0001" if self.p_value < 1e-4 else f"p = {self.p_value:.2g}"
         if self.example:
             moved = f"{self.example} {self.before:.1%} before, {self.now:.1%} now"
-            return f"{self.of} of the {self.group} images: {moved} (V {self.effect:.2f}, p = {self.p_value:.1g})"
+            return f"{self.of} of the {self.group} images: {moved} (V {self.effect:.2f}, {luck})"
         moved = f"mean {self.before:.3f} before, {self.now:.3f} now"
-        return f"{self.of} of the {self.group} images: {moved} (distance {self.effect:.2f}, p = {self.p_value:.1g})"
+        return f"{self.of} of the {self.group} images: {moved} (distance {self.effect:.2f}, {luck})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +73,8 @@ class Changes:
     Args:
         n_before: Different images of before; `n_now` at present.
         added: Images that were not there before; `removed`, that are no longer.
-        relabelled: Images of both with other labels.
+        copies: How many more images than before are only copies of others; negative: fewer.
+        relabelled: Images of both with other labels; of a copied one, as many copies as it had have another label.
         relabelled_by: The most frequent of these changes in words, with their number.
         seen_in_test: Present test images that could be trained on before: a model of then has seen them.
         misfit: Why the two cannot be compared image by image; empty when they can.
@@ -74,6 +85,7 @@ class Changes:
     n_now: int
     added: int = 0
     removed: int = 0
+    copies: int = 0
     relabelled: int = 0
     relabelled_by: tuple[tuple[str, int], ...] = ()
     seen_in_test: int = 0
@@ -100,22 +112,20 @@ class Changes:
 
 def compare_data(before: Fingerprint, now: Fingerprint) -> Changes:
     """Image by image, class by class, statistic by statistic."""
-    of_before, of_now = _labels_by_digest(together(before)), _labels_by_digest(together(now))
+    all_before, all_now = together(before), together(now)
+    of_before, of_now = _labels_by_digest(all_before), _labels_by_digest(all_now)
     misfit = _misfit(before, now)
-    counts = Changes(n_before=len(of_before), n_now=len(of_now), misfit=misfit)
     if misfit:
-        return counts
-    moved = Counter(
-        f"{_named(of_before[digest], now)} -> {_named(of_now[digest], now)}"
-        for digest in of_before.keys() & of_now.keys()
-        if of_before[digest] != of_now[digest]
-    )
+        return Changes(n_before=len(of_before), n_now=len(of_now), misfit=misfit)
+    moves = (_moved(of_before[digest], of_now[digest]) for digest in of_before.keys() & of_now.keys())
+    moved = Counter(f"{_named(was, now)} -> {_named(is_now, now)}" for was, is_now in filter(None, moves))
     learnt_from = {bytes(digest) for digest in together(before, test=False).digests}
     return Changes(
         n_before=len(of_before),
         n_now=len(of_now),
         added=len(of_now.keys() - of_before.keys()),
         removed=len(of_before.keys() - of_now.keys()),
+        copies=(len(all_now) - len(of_now)) - (len(all_before) - len(of_before)),
         relabelled=sum(moved.values()),
         relabelled_by=tuple(sorted(moved.items(), key=lambda pair: (-pair[1], pair[0]))[:5]),
         seen_in_test=sum(bytes(digest) in learnt_from for digest in together(now, test=True).digests),
@@ -151,17 +161,22 @@ def _misfit(before: Fingerprint, now: Fingerprint) -> str:
     if gone or new or before.head.class_names != now.head.class_names:
         said = [f"no longer {', '.join(gone)}"] * bool(gone) + [f"new {', '.join(new)}"] * bool(new)
         return f"other classes than before: {'; '.join(said) or 'the same in another order'}"
-    return ""
+    return "" if before.head.ancestors == now.head.ancestors else "another prepare.tree over the classes than before"
 
 
-def _labels_by_digest(prints: Prints) -> dict[bytes, bytes]:
-    """Of each different image its label; of equal ones the smallest, so that their order does not matter."""
+def _labels_by_digest(prints: Prints) -> dict[bytes, list[bytes]]:
+    """Of each different image the labels of all its copies."""
     labels = np.ascontiguousarray(prints.labels.astype(np.int64))
-    found: dict[bytes, bytes] = {}
+    found: dict[bytes, list[bytes]] = {}
     for digest, label in zip(prints.digests, labels, strict=True):
-        key, value = bytes(digest), label.tobytes()
-        found[key] = min(found.get(key, value), value)
+        found.setdefault(bytes(digest), []).append(label.tobytes())
     return found
+
+
+def _moved(before: Sequence[bytes], now: Sequence[bytes]) -> tuple[bytes, bytes] | None:
+    """A label that an image had and the one it has in its place; None where copies only came or went."""
+    gone, new = Counter(before) - Counter(now), Counter(now) - Counter(before)
+    return (min(gone), min(new)) if gone and new else None
 
 
 def _named(label: bytes, fingerprint: Fingerprint) -> str:
@@ -202,7 +217,7 @@ def _of_group(group: str, before: Prints, now: Prints, fingerprint: Fingerprint)
 def _statistic(group: str, name: str, before: Any, now: Any) -> Shift:
     from scipy.stats import ks_2samp
 
-    found = ks_2samp(before, now, method="asymp")
+    found = ks_2samp(*(np.round(one, _DECIMALS) for one in (before, now)), method="asymp")
     means = float(np.mean(before, dtype=np.float64)), float(np.mean(now, dtype=np.float64))
     effect, p_value = float(found.statistic), float(found.pvalue)
     return Shift(group=group, of=name, effect=effect, p_value=p_value, before=means[0], now=means[1])
@@ -213,19 +228,36 @@ def _counts(before: Prints, now: Prints, n_classes: int) -> npt.NDArray[np.int64
 
 
 def _balance(group: str, of: str, table: npt.NDArray[np.int64], names: tuple[str, ...]) -> Shift:
-    """Chi-squared test of a table (2, k) of counts, without the columns that are empty in both."""
-    from scipy.stats import chi2_contingency
-
+    """Whether the shares of a table (2, k) of counts have moved."""
     shares = table / table.sum(axis=1, keepdims=True)
     place = int(np.argmax(np.abs(shares[1] - shares[0])))
-    filled = table[:, table.any(axis=0)]
-    squares, p_value = chi2_contingency(filled, correction=False)[:2] if filled.shape[1] > 1 else (0.0, 1.0)
+    filled = shares[:, table.any(axis=0)]
+    distances = (filled[1] - filled[0]) ** 2 / filled.sum(axis=0)
     return Shift(
         group=group,
         of=of,
-        effect=float(np.sqrt(squares / table.sum())),
-        p_value=float(p_value),
+        effect=float(np.sqrt(distances.sum() / 2)),
+        p_value=_chance(table),
         before=float(shares[0, place]),
         now=float(shares[1, place]),
         example=names[place],
     )
+
+
+def _chance(table: npt.NDArray[np.int64]) -> float:
+    """The p value of a table (2, k): Fisher's exact test of two columns, a chi-squared test of more, rare ones as one.
+
+    References:
+        Cochran, "Some methods for strengthening the common chi-squared tests", Biometrics 10, 1954.
+    """
+    from scipy.stats import chi2_contingency, fisher_exact
+
+    columns = table[:, table.any(axis=0)]
+    expected = columns.sum(axis=0) * table.sum(axis=1).min() / table.sum()
+    rare = expected < _FEWEST_EXPECTED
+    if columns.shape[1] > 2 and rare.any():
+        columns = np.concatenate([columns[:, ~rare], columns[:, rare].sum(axis=1, keepdims=True)], axis=1)
+    if columns.shape[1] < 2:
+        return 1.0
+    found = fisher_exact(columns) if columns.shape[1] == 2 else chi2_contingency(columns, correction=False)
+    return float(found.pvalue)

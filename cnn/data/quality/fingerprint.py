@@ -4,6 +4,7 @@ HOME/data/DATA_HASH.npz     of each image a digest of its pixels, its label and 
 HOME/data/DATA_HASH.json    what they are of, and the digest of the first file; sealed, written last
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,10 @@ from cnn.data.prepared.splits import SPLITS, TEST
 from cnn.data.prepared.store import Prepared, open_test, open_training
 from cnn.data.quality.image_statistics import Statistics, image_statistics
 from cnn.durable import check_file, read_sealed, sha256_of, write_atomic, write_sealed
+from cnn.errors import IntegrityError
 from cnn.records import Head, head_from
+
+log = logging.getLogger(__name__)
 
 _DIGEST_BYTES = 16
 _MADE_BY = "cnn prepare"
@@ -118,14 +122,16 @@ def read_fingerprint(folder: Path, data_hash: str) -> Fingerprint | None:
 
 
 def present_fingerprint(folder: Path, prepared: Prepared) -> Fingerprint:
-    """That of the prepared set; made from its arrays when it came from a DVC remote, prepared elsewhere.
+    """That of the prepared set; made from its arrays when it came from a DVC remote, or what was kept is damaged.
 
     Raises:
-        IntegrityError: Its arrays are damaged, or what was kept of it is.
+        IntegrityError: Its arrays are damaged.
     """
-    kept = read_fingerprint(folder, prepared.data_hash)
-    if kept is not None:
-        return kept
+    try:
+        if kept := read_fingerprint(folder, prepared.data_hash):
+            return kept
+    except IntegrityError as error:
+        log.warning("made again: %s", error)
     splits = dict(zip(SPLITS, (*open_training(prepared), open_test(prepared)), strict=True))
     return keep_fingerprint(folder, prepared, splits)
 
