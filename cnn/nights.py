@@ -55,6 +55,10 @@ class Night:
     run: str = ""
     decision: dict[str, Any] = field(default_factory=dict)
 
+    def is_over(self, now: datetime) -> bool:
+        """Whether it came to its end, or failed after its search too long ago to be gone on with."""
+        return self.finished or (self.searched and now - datetime.fromisoformat(self.began) > _STALE)
+
 
 class Nights:
     """All nights, newest last.
@@ -163,8 +167,6 @@ class Nights:
 
 def _reason_to_give_up(night: Night, params_digest: str, now: datetime) -> str:
     """Why an unfinished night cannot be gone on with; empty when it can."""
-    if night.params_digest != params_digest:
-        return "the settings changed"
-    if night.searched and now - datetime.fromisoformat(night.began) > _STALE:
+    if night.is_over(now):
         return "it failed after its search"
-    return ""
+    return "" if night.params_digest == params_digest else "the settings changed"

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from prefect.runtime import flow_run  # noqa: TID251
 from rich.console import Console
 
 from cnn import wiring
-from cnn.commands.data_check import DataCheck, check_may_train
+from cnn.commands.data_check import PART, DataCheck, check_may_train
 from cnn.commands.morning import show_morning
 from cnn.commands.night_page import candidate_facts
 from cnn.config.environment import Environment, read_environment
@@ -42,8 +43,11 @@ def run_night(overrides: Sequence[str]) -> int:
         UserError: The settings are wrong, or another night runs here.
     """
     environment, console = read_environment(), Console()
-    with opened(overrides, environment) as night:
-        code = _run(night, environment, console)
+    try:
+        with opened(overrides, environment) as night:
+            code = _run(night, environment, console)
+    except stages.StageError as error:  # the stage itself has said what is wrong
+        return error.code
     if code == 0:
         kept = Nights(environment.home / "nights").read(night.name)
         show_morning(kept, read_params(), environment, console)
@@ -54,6 +58,8 @@ def run_night(overrides: Sequence[str]) -> int:
 def opened(overrides: Sequence[str], environment: Environment, *, patience_s: float = 2.0) -> Iterator[Night]:
     """The night of this folder while it runs: the one that was interrupted, or a new one.
 
+    Words are written to `params.yaml`, for the stages read it; what `prepare` refuses is taken out again.
+
     Args:
         patience_s: How long to wait for another night under way.
     """
@@ -63,8 +69,10 @@ def opened(overrides: Sequence[str], environment: Environment, *, patience_s: fl
     with nights.in_checkout(checkout, patience_s=patience_s):
         overrides = [*overrides, *_next_seed(overrides, nights.all(), checkout)]
         params = checked_params(overrides)
+        before = PARAMS_FILE.read_text(encoding="utf-8")
+        written = write_overrides(PARAMS_FILE, overrides) if overrides else before
         if overrides:
-            write_text(PARAMS_FILE, write_overrides(PARAMS_FILE, overrides))
+            write_text(PARAMS_FILE, written)
         night = nights.open(checkout, digest(params))
         study = environment.studies / night.name
         if is_busy(study):
@@ -74,16 +82,28 @@ def opened(overrides: Sequence[str], environment: Environment, *, patience_s: fl
         try:
             with nights.alive(night.name):
                 yield night
+        except stages.StageError as error:
+            if error.refuses("prepare") and written != before:
+                _put_back(before, written)
+            raise
         finally:
             if ended_without_winner(study):  # going on would only say so again
                 nights.write(nights.read(night.name), finished=True, verdict="no trial brought a model")
 
 
+def _put_back(before: str, written: str) -> None:
+    """The settings as they were before a night's words, unless somebody has changed them since."""
+    if PARAMS_FILE.read_text(encoding="utf-8") == written:
+        write_text(PARAMS_FILE, before)
+        Console().print(f"{PARAMS_FILE} is as it was before this night", highlight=False)
+
+
 def _next_seed(overrides: Sequence[str], nights: Sequence[Night], checkout: Path) -> list[str]:
-    """The word that moves `search.seed` on when a night of this checkout has come to its end with the settings as they
-    are: the same search would find the same. None when it hasn't, or when the user names a seed.
+    """The word that moves `search.seed` on when a night of this checkout with the settings as they are is over: the
+    same search would find the same. None when there is no such night, or when the user names a seed.
     """
-    ended = {night.params_digest for night in nights if night.checkout == str(checkout) and night.finished}
+    now = datetime.now().astimezone()
+    ended = {night.params_digest for night in nights if night.checkout == str(checkout) and night.is_over(now)}
     words: list[str] = []
     params = read_params(overrides=overrides)
     if not any(word.partition("=")[0].strip() == "search.seed" for word in overrides):
@@ -99,8 +119,6 @@ def _run(night: Night, environment: Environment, console: Console) -> int:
     with tags(home_tag(environment)):
         state = nightly.with_options(flow_run_name=night.name)(night.name, return_state=True)
     mishap = state.result(raise_on_failure=False)
-    if isinstance(mishap, stages.StageError):  # the stage itself has said what is wrong
-        return mishap.code
     if isinstance(mishap, BaseException):
         raise mishap
     return 0
@@ -123,7 +141,7 @@ def _parts(night: str, params: Params, environment: Environment, clock: "_Clock"
         reconcile(str(flow_run.id))
     with clock.measures("prepare"):
         prepare(environment.dvc_remote, may_have_changed=params.prepare.path is not None)
-    with clock.measures("data check"):
+    with clock.measures(PART):
         found = check_data(night, params, environment)
         clock.note(data=found.document(), data_hash=found.data_hash)
         check_may_train(found, params.data_check)
@@ -139,11 +157,12 @@ def _parts(night: str, params: Params, environment: Environment, clock: "_Clock"
     with clock.measures("register and promote"):
         register(params, environment)
         verdict = promote(params, environment)
+        clock.decided(f"{params.register_.name} version {verdict.challenger}", verdict)
     artifacts.verdict(night, verdict)
     notices.about(verdict, params.register_.name, environment)
     with clock.measures("save"):
         saved = save(night, environment.dvc_remote, environment.git_remote)
-    clock.finish(version=f"{params.register_.name} version {verdict.challenger}", verdict=verdict, saved=saved)
+    clock.note(finished=True, saved=saved)
 
 
 @task
@@ -237,9 +256,9 @@ class _Clock:
     def note(self, **facts: Any) -> None:
         self._night = self._nights.write(self._night, **facts)
 
-    def finish(self, *, version: str, verdict: Verdict, saved: str) -> None:
-        said = {"verdict": verdict.sentence(), "decision": verdict.document()}
-        self._night = self._nights.write(self._night, finished=True, version=version, saved=saved, **said)
+    def decided(self, version: str, verdict: Verdict) -> None:
+        """At once: whatever fails later, there may be a new champion."""
+        self.note(version=version, verdict=verdict.sentence(), decision=verdict.document())
 
 
 def _cpu_s() -> float:

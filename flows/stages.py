@@ -43,6 +43,10 @@ class StageError(CnnError):
         self.stage, self.code, self.reason = stage, code, reason or f"exit code {code}"
         super().__init__(f"stage {stage} ended with exit code {code}")
 
+    def refuses(self, stage: str) -> bool:
+        """Whether it is this stage's word that the user has made a mistake."""
+        return self.stage == stage and self.code == _USER_MISTAKE
+
 
 def is_no_users_mistake(_task: object, _run: object, state: "State[object]") -> bool:
     """Whether trying again may help."""

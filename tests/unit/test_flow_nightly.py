@@ -1,8 +1,7 @@
 """Which stages a night runs, in which order, and which of them in any case; and how a start of a night ends."""
 
-import shutil
 from contextlib import nullcontext
-from pathlib import Path
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -13,21 +12,8 @@ from cnn.search.study import open_study
 from cnn.steps.promote import Verdict
 from flows import nightly, stages
 
-ROOT = Path(__file__).resolve().parents[2]
 FOUND = DataCheck(finding=Finding.OK, data_hash="a" * 64, against=(), champion={}, notes=())
 TASKS = ("reconcile", "prepare", "search", "train", "evaluate", "register", "promote", "save")
-
-
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """The shipped settings in a folder of their own, and a home of its own."""
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    shutil.copy(ROOT / "params.yaml", folder)
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("CNN_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("CNN_NIGHT", "")  # a night sets it, for good
-    return folder
 
 
 @pytest.fixture
@@ -174,6 +160,43 @@ def test_a_part_that_fails_is_not_done_and_its_reason_is_kept(calls, checkout, n
     assert ended.finished and (ended.part, ended.reason) == ("", "")
 
 
+def test_a_new_champion_is_in_the_record_though_the_night_fails_later(calls, checkout, nights, monkeypatch):
+    def full(night):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(stages, "save", full)
+    night = nights.open(checkout, "digest")
+    with pytest.raises(OSError, match="no space left"):
+        nightly.nightly.fn(night.name)
+    stopped = nights.read(night.name)
+    # Its page says so; the night can be gone on with.
+    assert (stopped.decision["promoted"], stopped.part, stopped.finished) == (True, "save", False)
+    assert stopped.verdict == "version 1 is champion now: the first"
+
+
+@pytest.mark.parametrize(("stage", "code", "kept"), [("prepare", 2, False), ("prepare", 1, True), ("search", 2, True)])
+def test_settings_that_prepare_refuses_are_put_back(checkout, monkeypatch, stage, code, kept):
+    def flow(night, environment, console):
+        assert nightly.read_params().prepare.path == "nowhere"  # a stage reads the file
+        raise stages.StageError(stage, code)
+
+    monkeypatch.setattr(nightly, "_run", flow)
+    before = (checkout / "params.yaml").read_text()
+    # A folder that is not there; any other failure leaves the settings, with which the next start goes on.
+    assert nightly.run_night(["prepare.source=folder", "prepare.path=nowhere"]) == code
+    assert ((checkout / "params.yaml").read_text() != before) is kept
+
+
+def test_settings_that_were_edited_meanwhile_stay(checkout, monkeypatch):
+    def flow(night, environment, console):
+        (checkout / "params.yaml").write_text("edited")
+        raise stages.StageError("prepare", 2)
+
+    monkeypatch.setattr(nightly, "_run", flow)
+    nightly.run_night(["prepare.source=folder", "prepare.path=nowhere"])
+    assert (checkout / "params.yaml").read_text() == "edited"
+
+
 def test_a_night_without_a_winner_is_over(checkout, nights, monkeypatch):
     def flow(night, environment, console):
         with open_study(environment.studies, "digest", night=night.name) as study:
@@ -218,6 +241,21 @@ def test_each_night_searches_with_a_seed_of_its_own(checkout, nights, monkeypatc
     # Unless the user says so.
     nightly.run_night(["search.seed=0"])
     assert seeds[-1] == 0
+
+
+def test_a_night_that_failed_after_its_search_is_not_searched_again(checkout, nights, monkeypatch):
+    began = (datetime.now().astimezone() - timedelta(days=1)).isoformat()
+
+    def flow(night, environment, console):
+        nights.write(night, searched=True, began=began)
+        return 1
+
+    monkeypatch.setattr(nightly, "_run", flow)
+    nightly.run_night([])
+    nightly.run_night([])
+    # The next night gives it up, and another seed finds what it did not.
+    assert {night.verdict for night in nights.all()} == {"", "given up: it failed after its search"}
+    assert nightly.read_params().search.seed == 1
 
 
 def test_a_night_that_goes_on_keeps_its_seed(checkout, nights, monkeypatch):
