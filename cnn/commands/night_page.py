@@ -13,6 +13,7 @@ from rich.markup import escape
 from cnn.config.environment import Environment
 from cnn.config.outputs import EVALUATED, PREPARED, SEARCHED, TRAINED
 from cnn.config.params import Params
+from cnn.config.reading import PARAMS_FILE, read_params
 from cnn.durable import read_sealed
 from cnn.errors import UserError
 from cnn.nights import Night, Nights
@@ -107,13 +108,21 @@ def open_page(params: Params, environment: Environment, console: Console) -> Non
     night, path = known[-1], nights.page(known[-1].name)
     if not path.exists() or not night.finished:
         with console.status("making the page"):
-            path, _ = write_page(night.name, params, environment)
+            path, _ = write_page(night.name, _params_of(night, params), environment)
     shown = f"the morning page of {night.name}: {path}"
     console.print(escape(shown), highlight=False, soft_wrap=True)
     if _has_screen():
         import webbrowser
 
         webbrowser.open(path.as_uri())
+
+
+def _params_of(night: Night, params: Params) -> Params:
+    """The settings of the folder that a night runs in; those that are at hand where it has none that can be read."""
+    try:
+        return read_params(Path(night.checkout) / PARAMS_FILE)
+    except UserError:
+        return params
 
 
 def _has_screen() -> bool:

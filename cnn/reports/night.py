@@ -19,6 +19,7 @@ from cnn.reports.night_words import (
     learnt,
     minutes,
     next_night,
+    tone,
     tried,
 )
 from cnn.reports.page import Picture, Report, Section, Table, write_report_page
@@ -53,7 +54,7 @@ def night_report(facts: NightFacts) -> Report:
         subtitle=_subtitle(facts),
         figures=_figures(facts),
         verdict=headline(facts),
-        tone=HEADLINES[facts.state][1],
+        tone=tone(facts),
         findings=findings(facts),
         remedies=(),
         sections=tuple(section for section in made if section is not None),
@@ -102,7 +103,9 @@ def _figures(facts: NightFacts) -> tuple[tuple[str, str, str], ...]:
         spent = f"{sum(facts.night.cpu_s.values()) / 60:,.1f} CPU-minutes" if facts.night.cpu_s else ""
         figures.append(("It took", minutes(sum(facts.night.seconds.values())), spent))
     if finding := facts.night.data.get("finding"):
-        figures.append(("Data", str(finding), "since the champion and the last night"))
+        compared = facts.night.data.get("against")
+        remark = "since the champion and the last night" if compared else "nothing earlier to compare with"
+        figures.append(("Data", str(finding), remark))
     return tuple(figures)
 
 
@@ -115,9 +118,9 @@ def _champion_section(facts: NightFacts) -> Section | None:
     if facts.against and (champion := accuracy_of_champion(facts)) is not None and facts.score:
         wins, losses, n = (facts.against.get(name) for name in ("wins", "losses", "n"))
         text.append(
-            f"On the same {n:,.0f} test images the candidate has {facts.score[0]:.4f}, the champion (version "
-            f"{decision.get('champion')}) {champion:.4f}. Only the candidate is right on {wins:,.0f} of them, only the "
-            f"champion on {losses:,.0f}."
+            f"On the same {n:,.0f} test images the candidate has {facts.score[0]:.4f}, "
+            f"{'its predecessor' if decision.get('promoted') else 'the champion'} (version {decision['champion']}) "
+            f"{champion:.4f}. Only the candidate is right on {wins:,.0f} of them, only the other on {losses:,.0f}."
         )
     elif decision.get("champion") is None:
         text.append("There was no champion to compare with.")
@@ -139,13 +142,17 @@ def _champion_section(facts: NightFacts) -> Section | None:
 
 
 def _tried_section(facts: NightFacts) -> Section:
-    if facts.study is None:
-        return Section(title="What was tried", text=tried(facts))
-    (table,) = best_section(facts.study).tables
-    rows = table.rows[:5]
-    caption = f"The best {len(rows)}; the rest in the study's own report."
-    best = Table(header=table.header, rows=rows, numbers=False, caption=caption)
-    return Section(title="What was tried", text=tried(facts), tables=(best,))
+    tables = []
+    if facts.study is not None:
+        (table,) = best_section(facts.study).tables
+        rows = table.rows[:5]
+        caption = f"The best {len(rows)}; the rest in the study's own report."
+        tables.append(Table(header=table.header, rows=rows, numbers=False, caption=caption))
+    if facts.before and facts.changed_settings:
+        caption = f"Settings that {facts.before.name} had otherwise"
+        header = ("setting", "then", "now")
+        tables.append(Table(header=header, rows=facts.changed_settings, numbers=False, caption=caption))
+    return Section(title="What was tried", text=tried(facts), tables=tuple(tables))
 
 
 def _learnt_section(facts: NightFacts) -> Section | None:
@@ -160,12 +167,7 @@ def _data_section(facts: NightFacts) -> Section | None:
 
 def _next_section(facts: NightFacts) -> Section | None:
     said = next_night(facts)
-    rows = facts.changed_settings
-    caption = f"What this night had otherwise than {facts.before.name}" if facts.before else ""
-    tables = (Table(header=("setting", "then", "now"), rows=rows, numbers=False, caption=caption),) if rows else ()
-    if not said and not tables:
-        return None
-    return Section(title="What the next night does differently", points=said, tables=tables)
+    return Section(title="What the next night does differently", points=said) if said else None
 
 
 def _time_section(facts: NightFacts) -> Section | None:
@@ -211,7 +213,7 @@ def _row(night: Night, facts: NightFacts) -> tuple[str, str, str]:
 def _places_section(facts: NightFacts) -> Section | None:
     points = [f"{what}: {where}" for what, where in facts.places.items()]
     again = f"cnn reproduce {facts.night.name}" if facts.state != FAILED and facts.night.saved else ""
-    points += [f"made again by: {again}", f"saved: {facts.night.saved}"] if again else []
+    points += [facts.night.saved, f"made again by: {again}"] if again else []
     return Section(title="Where to look", points=tuple(points)) if points else None
 
 

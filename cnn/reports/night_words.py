@@ -24,15 +24,24 @@ HEADLINES = {
 """What stands first, and its colour."""
 
 _PROMOTED_FIRST = "There is a champion now"
+_DAMAGE = ("digest", "signature", "smoke")
 
 
 def headline(facts: NightFacts) -> str:
     """Whether there is a new champion, or what else happened, in a few words."""
-    if facts.state == PROMOTED and facts.night.decision.get("champion") is None:
-        return _PROMOTED_FIRST
-    if facts.state == STAYS and facts.night.decision.get("champion") is None:
-        return "No champion yet"
-    return HEADLINES[facts.state][0]
+    said, decision = HEADLINES[facts.state][0], facts.night.decision
+    if facts.state in (FAILED, INTERRUPTED) and decision.get("promoted"):
+        return f"New champion, but {said[:1].lower()}{said[1:]}"
+    if decision.get("champion") is None:
+        said = {PROMOTED: _PROMOTED_FIRST, STAYS: "No champion yet"}.get(facts.state, said)
+    return said
+
+
+def tone(facts: NightFacts) -> str:
+    """The headline's colour: a night that came to its end is no calm one while there is something to look at."""
+    if facts.state in (PROMOTED, STAYS) and problems(facts):
+        return "warning"
+    return HEADLINES[facts.state][1]
 
 
 def findings(facts: NightFacts) -> tuple[str, ...]:
@@ -40,20 +49,20 @@ def findings(facts: NightFacts) -> tuple[str, ...]:
     wrong = [_sentence(one) for one in problems(facts)]
     verdict = [_sentence(facts.night.verdict)] if facts.night.verdict else []
     if facts.state in (FAILED, INTERRUPTED):
-        return (*verdict, *wrong, "There is no new champion: whoever was champion still is.", _kept(facts))
+        return (*verdict, *wrong, *_no_new_champion(facts.night), _kept(facts))
     return (*verdict, *(wrong or (["Nothing went wrong."] if facts.state in (PROMOTED, STAYS) else [])))
 
 
 def problems(facts: NightFacts) -> list[str]:
     """What a person should look at, the gravest first."""
     night = facts.night
-    said = [f"{night.part} stopped: {night.reason}"] if night.reason else []
+    said = [f"{night.part} stopped: {night.reason.removeprefix(f'{night.part}: ')}"] if night.reason else []
     if not night.reason and facts.state == INTERRUPTED:
         said.append(f"it was interrupted in {night.part or 'its beginning'}")
     if night.data.get("finding") in ("drifted", "failed"):
         said.append(_data_line(night.data))
     said += [f"the overfitting gap: {rule.get('sentence', '')}" for rule in facts.rules if _failed(rule, "gap")]
-    said += [f"the gate found damage: {rule.get('sentence', '')}" for rule in facts.rules if _failed(rule, "digest")]
+    said += [f"the gate found damage: {rule.get('sentence', '')}" for rule in facts.rules if _failed(rule, *_DAMAGE)]
     trials = [row.outcome for row in facts.rows if row.id.repeat == 0 and row.outcome]
     lost = sum(outcome.state is TrialState.FAILED for outcome in trials)
     if lost and 2 * lost >= len(trials):
@@ -170,8 +179,17 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>#|!~])", r"\\\1", " ".join(text.split()))
 
 
-def _failed(rule: Mapping[str, Any], name: str) -> bool:
-    return rule.get("rule") == name and rule.get("passed") is False
+def _failed(rule: Mapping[str, Any], *names: str) -> bool:
+    return rule.get("rule") in names and rule.get("passed") is False
+
+
+def _no_new_champion(night: Night) -> list[str]:
+    """What a bad night means for the champion; nothing where its verdict says it."""
+    if night.decision:
+        return []
+    if night.part == "register and promote":
+        return ["Whether there is a new champion is not known here: cnn history says it."]
+    return ["There is no new champion: whoever was champion still is."]
 
 
 def _kept(facts: NightFacts) -> str:

@@ -2,9 +2,7 @@
 
 import shutil
 from io import StringIO
-from pathlib import Path
 
-import numpy as np
 import pytest
 from mornings import decision
 from rich.console import Console
@@ -13,15 +11,12 @@ from studied import ledger
 from cnn.commands.night_page import candidate_facts, night_facts, open_page, write_page
 from cnn.config.environment import Environment
 from cnn.config.reading import read_params
-from cnn.data.arrays import DataSet, Split
-from cnn.data.prepared.store import write_prepared
 from cnn.diagnosis.effects import Effect, RemedyMemory
 from cnn.durable import write_sealed
 from cnn.errors import IntegrityError
 from cnn.nights import Nights
 from cnn.search.study import open_study
 
-ROOT = Path(__file__).resolve().parents[2]
 RANGES = {
     "model.batch_norm": "{type: choice, values: [none, after_activation]}",
     "model.dropout": "{type: float, low: 0.0, high: 0.5}",
@@ -31,26 +26,12 @@ RANGES = {
 
 
 @pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """The shipped settings with the space that `studied` searches, and prepared images."""
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    shutil.copy(ROOT / "params.yaml", folder)
-    monkeypatch.chdir(folder)
-    images, labels = np.random.default_rng(0).integers(0, 255, (60, 8, 8, 1)).astype(np.uint8), np.arange(60) % 10
-    part = Split(images=images, labels=labels)
-    data = DataSet(source="digits", place="", class_names=tuple("0123456789"), train=part, test=part)
-    write_prepared(folder / "data" / "prepared", data, {"train": part, "validation": part, "test": part})
-    return folder
-
-
-@pytest.fixture
 def environment(tmp_path):
     return Environment(home=tmp_path / "home")
 
 
 @pytest.fixture
-def params(checkout):
+def params(prepared):
     space = ", ".join(f"{path}: {body}" for path, body in RANGES.items())
     return read_params(overrides=["prepare.source=digits", f"search.space={{{space}}}"])
 
@@ -174,6 +155,19 @@ def test_without_a_screen_the_path_is_printed_whole(opened, environment, params,
     assert printed == f"the morning page of {night.name}: {path}\n"
     assert "The night was interrupted" in path.read_text(encoding="utf-8")
     assert addresses == []
+
+
+def test_a_page_has_the_settings_of_its_nights_folder(opened, environment, checkout, monkeypatch):
+    elsewhere = checkout.parent / "elsewhere"
+    shutil.copytree(checkout, elsewhere)
+    words = (elsewhere / "params.yaml").read_text(encoding="utf-8").replace("confidence: 0.95", "confidence: 0.8")
+    (elsewhere / "params.yaml").write_text(words, encoding="utf-8")
+    nights = Nights(environment.home / "nights")
+    figures = {"accuracy": 0.9, "accuracy_low": 0.89, "accuracy_high": 0.91}
+    night = nights.write(nights.open(elsewhere, "one"), part="save", figures=figures)
+    opened()
+    # Asked for in another folder, its page is still about the one it ran in.
+    assert "at 80%" in nights.page(night.name).read_text(encoding="utf-8")
 
 
 def test_with_a_screen_the_browser_opens_it(opened, environment, checkout, monkeypatch):

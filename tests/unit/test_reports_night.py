@@ -42,14 +42,18 @@ def test_the_first_screen_answers_whether_there_is_a_new_champion(changes, verdi
 
 
 def test_a_calm_night_says_so_and_another_does_not():
-    calm = night_report(facts(study=None)).findings
+    report = night_report(facts(study=None))
+    calm = report.findings
     drifted = {"finding": "drifted", "against": [{"whose": "the champion", "said": ["brightness moved"]}], "notes": []}
-    stirred = night_report(facts(study=None, night=night(data=drifted, saved="not pushed to store: refused"))).findings
+    other = night_report(facts(study=None, night=night(data=drifted, saved="not pushed to store: refused")))
+    stirred = other.findings
     # Nothing to look at is said in words; whatever is wrong stands there instead.
     assert "Nothing went wrong." in calm
     assert "Nothing went wrong." not in stirred
     assert any("brightness moved" in said for said in stirred)
     assert any("Not pushed to store: refused" in said for said in stirred)
+    # The colour of the first screen says it too.
+    assert (report.tone, other.tone, other.verdict) == ("good", "warning", "New champion")
 
 
 def test_a_failed_night_says_what_failed_why_and_what_was_kept():
@@ -61,6 +65,35 @@ def test_a_failed_night_says_what_failed_why_and_what_was_kept():
     closed = " ".join(night_report(facts(night=failed, study=None, resumable=False)).findings)
     # A night that nothing goes on with does not promise that.
     assert "goes on with it" not in closed
+
+
+def test_a_night_that_failed_after_its_promotion_does_not_deny_the_champion():
+    failed = night(finished=False, saved="", part="save", reason="no space left")
+    report = night_report(facts(night=failed, study=None, resumable=True))
+    # What has happened stands in the title, with what is wrong.
+    assert (report.verdict, report.tone) == ("New champion, but the night failed", "bad")
+    assert "Version 7 is champion now: better beyond luck." in report.findings
+    assert not [said for said in report.findings if "no new champion" in said]
+
+
+def test_a_night_that_stopped_while_it_promoted_sends_to_the_history():
+    failed = night(**BAD, part="register and promote", reason="the server is gone")
+    said = " ".join(night_report(facts(night=failed, study=None)).findings)
+    # The champion may have moved before the answer was lost.
+    assert "cnn history" in said and "no new champion" not in said
+
+
+@pytest.mark.parametrize("rule", ["digest", "signature", "smoke"])
+def test_damage_that_the_gate_has_found_is_no_calm_night(rule):
+    refused = decision(promoted=False, rules=[{"rule": rule, "passed": False, "sentence": "other bytes"}])
+    said = night_report(facts(night=night(decision=refused), study=None)).findings
+    assert "The gate found damage: other bytes." in said
+
+
+def test_a_check_without_anything_to_compare_with_does_not_claim_a_comparison():
+    first = night(data={"finding": "ok", "against": [], "notes": []})
+    figures = {name: remark for name, _, remark in night_report(facts(night=first, study=None)).figures}
+    assert figures["Data"] == "nothing earlier to compare with"
 
 
 def test_the_test_figures_stand_beside_the_champions(whole):
@@ -124,8 +157,8 @@ def test_the_next_night_is_told_from_this_one(whole):
     # The seed, the ranges it begins with, the pairs it knows, and what is left of the error.
     for words in ("search.seed 5 in the place of 4", "learning_rate 0.002 to 0.02", "9 pairs", "look 4", "31 %"):
         assert words in said
-    # Settings that differ from the night before, and only these.
-    assert section.tables[0].rows == (("search.seed", "5", "4"), ("train.epochs", "20", "30"))
+    # Settings that differ from the night before, and only these, stand with what was tried.
+    assert titled(whole, "What was tried").tables[1].rows == (("search.seed", "5", "4"), ("train.epochs", "20", "30"))
 
 
 def test_a_night_that_can_be_gone_on_with_says_where():
