@@ -17,8 +17,7 @@ from cnn.nights import Night, Nights
 from cnn.records import Task, TrialState
 from cnn.search.ledger import Ledger, LedgerRow
 from cnn.search.study import is_busy, study_names
-from cnn.steps.promote import LEDGER
-from cnn.tracking.promotions import read_promotions
+from cnn.tracking.promotions import LEDGER, read_promotions
 from cnn.tracking.registry import CHAMPION, Version
 from cnn.tracking.server import check_server, sqlite_file, without_password
 

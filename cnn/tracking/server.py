@@ -8,8 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import requests
-
 from cnn.durable import storage_errors
 from cnn.errors import ConfigError, IntegrityError, ServiceError
 
@@ -98,6 +96,8 @@ def check_health(uri: str, *, what: str, change: str) -> None:
     Raises:
         ServiceError: It does not answer, or not well.
     """
+    import requests
+
     received = ""
     try:
         answer = requests.get(f"{uri.rstrip('/')}/health", timeout=_TIMEOUT_S)
