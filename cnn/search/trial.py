@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnn.config.reading import validated
+from cnn.config.mistakes import validated
 from cnn.config.recipe import Recipe
 from cnn.data.prepared.store import Split, open_training, read_prepared
 from cnn.errors import IntegrityError, StorageError, UserError

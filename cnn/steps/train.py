@@ -89,7 +89,8 @@ def read_chosen_recipe(params: "TrainParams", winner: Path) -> "Recipe":
         ConfigError: There is no such recipe, or a value is out of range.
         IntegrityError: `winner.yaml` is missing or damaged.
     """
-    from cnn.config.reading import read_recipe, recipe_with, validated
+    from cnn.config.mistakes import validated
+    from cnn.config.reading import read_recipe, recipe_with
     from cnn.config.recipe import Recipe
     from cnn.durable import read_sealed
 

@@ -82,6 +82,30 @@ def test_a_mistake_is_one_line_that_names_its_place(word):
         assert part in line
 
 
+@pytest.mark.parametrize(
+    ("word", "change"),
+    [
+        ("search.budget.minuts=1", "edit --set search.budget.minuts"),
+        ("search.budget={trials: many}", "edit --set search.budget"),
+        ("search.space={model.filters: {type: int, high: 2}}", "add the key to --set search.space"),
+    ],
+)
+def test_a_mistake_in_a_word_is_changed_in_the_word(word, change):
+    with pytest.raises(ConfigError) as caught:
+        read_params(PARAMS, ["search.seed=1", word])
+    # Nothing in the file is wrong: it is not what has to be edited.
+    assert caught.value.change == change
+
+
+def test_a_mistake_in_the_file_is_changed_in_the_file(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text(PARAMS.read_text().replace("confidence: 0.95", "confidence: 95"))
+    with pytest.raises(ConfigError) as caught:
+        read_params(file, ["evaluate.batch_size=8"])
+    # Another word, even one of the same section, is not to blame.
+    assert caught.value.change == f"edit {file}"
+
+
 def test_an_objective_can_be_a_word_or_a_section():
     word, key, section = (
         read_params(PARAMS, [words]).search.objective

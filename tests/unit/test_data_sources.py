@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cnn.config.environment import Environment
+from cnn.config.mistakes import validated
 from cnn.config.preparing import PrepareParams
-from cnn.config.reading import validated
 from cnn.data.arrays import content_hash
 from cnn.data.sources.catalogue import SOURCES, load_source
 from cnn.data.sources.layouts import IDX, Layout

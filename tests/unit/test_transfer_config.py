@@ -2,7 +2,8 @@
 
 import pytest
 
-from cnn.config.reading import digest, recipe_with, validated
+from cnn.config.mistakes import validated
+from cnn.config.reading import digest, recipe_with
 from cnn.config.recipe import Recipe
 from cnn.errors import ConfigError
 
