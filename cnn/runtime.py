@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     import psutil
@@ -44,12 +44,20 @@ def silence() -> None:
 
 def warn_on_screen() -> None:
     """What our own parts have to say, from warnings up, in one line each, whatever other libraries do to logging."""
-    handler = logging.StreamHandler()
+    handler = _ToStderr()
     handler.setFormatter(logging.Formatter("cnn: %(message)s"))
     for name in ("cnn", "flows"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.WARNING)
+
+
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """Writes to what `sys.stderr` is by then: a live table takes its place, and shows above itself what is written."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 def configure_process(*, threads: int | None, quiet: bool = True) -> None:

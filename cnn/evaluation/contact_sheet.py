@@ -129,10 +129,12 @@ def drawn_beside(
         if not path.exists()
     ]
     process = _started({"data": str(data), "seed": seed, "sheets": wanted}, folder) if wanted else None
+    given_up = threading.Event()
 
     def wait_and_deliver() -> None:
         if process and process.wait():
-            log.warning("no contact sheet of the training images: see %s", folder / "contact_sheet.log")
+            why = "it took too long" if given_up.is_set() else f"see {folder / 'contact_sheet.log'}"
+            log.warning("no contact sheet of the training images: %s", why)
         for path in paths.values():
             if path.exists():
                 _without_raising(deliver, path)
@@ -144,6 +146,7 @@ def drawn_beside(
         thread.join(_PATIENCE_S)
     finally:
         if process:
+            given_up.set()
             process.kill()  # nothing happens to one that has ended
         thread.join()
 

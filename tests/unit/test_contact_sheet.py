@@ -159,11 +159,27 @@ def test_a_picture_that_fails_ends_nothing(tmp_path, caplog, monkeypatch):
     assert "augmentation.png is not delivered" in caplog.text
 
 
-def test_whoever_ends_the_search_does_not_wait_for_the_picture(tmp_path, monkeypatch):
+@pytest.fixture
+def slow_pen(tmp_path, monkeypatch):
+    """A drawing takes a minute."""
     sleeper = tmp_path / "sleeper"
     sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
     sleeper.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(sleeper))
+
+
+@pytest.mark.usefixtures("slow_pen")
+def test_a_picture_that_takes_too_long_is_given_up(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(sheets, "_PATIENCE_S", 0.1)
+    wanted = {"a": AugmentRecipe(shift=0.2)}
+    with drawn_beside(wanted, tmp_path, tmp_path, title="t", seed=0, deliver=lambda path: None):
+        pass
+    # Its log would be empty: nobody is sent there.
+    assert caplog.messages == ["no contact sheet of the training images: it took too long"]
+
+
+@pytest.mark.usefixtures("slow_pen")
+def test_whoever_ends_the_search_does_not_wait_for_the_picture(tmp_path):
     begun = time.monotonic()
     with (
         pytest.raises(KeyboardInterrupt),

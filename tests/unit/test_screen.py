@@ -1,5 +1,6 @@
 """The search as a person sees it."""
 
+import logging
 from io import StringIO
 
 import pytest
@@ -7,6 +8,7 @@ from making import epoch_row
 from rich.console import Console
 
 from cnn.records import Cost, Outcome, TrialState
+from cnn.runtime import warn_on_screen
 from cnn.search.job import JobId
 from cnn.search.screen import Progress, Screen
 
@@ -73,6 +75,22 @@ def test_the_table_goes_away_at_the_end():
     # The cursor is shown again and the table's lines are erased: what stays are the lines of trials that ended.
     assert "\x1b[?25h" in text
     assert text.count("\x1b[2K") >= 6
+
+
+def test_a_warning_stands_above_the_table(monkeypatch):
+    logger = logging.getLogger("cnn")
+    for name in ("handlers", "propagate", "level"):
+        monkeypatch.setattr(logger, name, getattr(logger, name))
+    warn_on_screen()
+
+    def draw(screen):
+        screen.show(PROGRESS)
+        logging.getLogger("cnn.search").warning("the disk is nearly full")
+
+    # Written past the table, the table's next refresh would wipe it away.
+    text = shown(terminal=True, draw=draw)
+    assert "cnn: the disk is nearly full" in text
+    assert text.index("the disk is nearly full") < text.rindex("study-1")
 
 
 @pytest.mark.parametrize("terminal", [True, False])
