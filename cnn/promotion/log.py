@@ -55,6 +55,8 @@ class DecisionLog:
     def __init__(self, registry: Registry, name: str, environment: Environment) -> None:
         self._registry, self._name = registry, name
         self._home, self._ledger = environment.home_id(), environment.home / LEDGER
+        self._known: tuple[Line, ...] = ()  # those that counted at the last standing, all settled, up to `_head`
+        self._head = 0
 
     def standing(self) -> Standing:
         """How things stand, after all that was left undone has been done.
@@ -65,17 +67,18 @@ class DecisionLog:
         """
         doubted = False
         for _ in range(_PATIENCE):
-            entries = self._entries()
-            lines = tuple(line for _, line in entries)
+            entries = self._entries(self._head)
+            lines = (*self._known, *(line for _, line in entries))
             move = last_move(lines)
             for entry, line in entries:
                 if not entry.settled:
-                    self._settle(entry, line, moves=line is move)
+                    self._settle(entry.position, line, moves=line is move)
             self._note(lines)
             champion = self._registry.version_by_alias(self._name, CHAMPION)
             shown, said = champion.number if champion else None, move["challenger"] if move else None
-            head = entries[-1][0].position if entries else 0
+            head = entries[-1][0].position if entries else self._head
             if shown == said:
+                self._known, self._head = lines, head
                 return Standing(lines=lines, head=head, champion=champion)
             if doubted:
                 self.append(_by_hand(shown, said, known=move is not None), head)
@@ -94,18 +97,19 @@ class DecisionLog:
         nonce = secrets.token_hex(8)
         line = {**signed_now(), "home": self._home, "model": self._name, "nonce": nonce, "follows": head, **document}
         self._registry.append_entry(self._name, sealed_line(line), summary_of(line))
-        return any(entry.position > head and other["nonce"] == nonce for entry, other in self._entries())
+        return any(other["nonce"] == nonce for _, other in self._entries(head))
 
     def lines(self) -> tuple[Line, ...]:
         """All decisions that count, oldest first; nothing is done about them."""
         return tuple(line for _, line in self._entries())
 
-    def _entries(self) -> list[tuple[Entry, Line]]:
-        entries = self._registry.entries(self._name)
-        for expected, entry in enumerate(entries, start=1):
+    def _entries(self, head: int = 0) -> list[tuple[Entry, Line]]:
+        """Those that count behind one that counts, at position `head`; nothing that was read before is read again."""
+        entries = self._registry.entries(self._name, head)
+        for expected, entry in enumerate(entries, start=head + 1):
             if entry.position != expected:
                 raise self._damaged(expected, "none: it was deleted")
-        return list(counting((entry, self._line(entry)) for entry in entries))
+        return list(counting(((entry, self._line(entry)) for entry in entries), head))
 
     def _line(self, entry: Entry) -> Line:
         try:
@@ -119,24 +123,25 @@ class DecisionLog:
             f"decision {position} about {self._name}", received=received, expected="as written", change=change
         )
 
-    def _settle(self, entry: Entry, line: Line, *, moves: bool) -> None:
+    def _settle(self, position: int, line: Line, *, moves: bool) -> None:
         """The version says what was decided about it; then, as the last, the alias moves."""
         number = line["challenger"]
         version = None if number is None or line["kind"] == BY_HAND else self._registry.version(self._name, number)
         if version is not None:
             self._registry.set_tags(version, tags_of(line))
             if moves:
-                self._point_to(version, line)
-        self._registry.settle_entry(self._name, entry.position)
+                self._point_to(version, position)
+        self._registry.settle_entry(self._name, position)
 
-    def _point_to(self, version: Version | None, line: Line) -> None:
-        """The alias is set, and set again while others have moved it and were overtaken by this."""
+    def _point_to(self, version: Version | None, position: int) -> None:
+        """The alias is set, and set again while it turns out that others had moved it on before."""
         while version is not None:
             self._registry.set_alias(version, CHAMPION)
-            last = last_move(tuple(line for _, line in self._entries()))
-            if last is None or last["nonce"] == line["nonce"] or last["challenger"] is None:
+            later = self._entries(position)
+            number = (last_move([line for _, line in later]) or {}).get("challenger")
+            if number is None:
                 return
-            line, version = last, self._registry.version(self._name, last["challenger"])
+            position, version = later[-1][0].position, self._registry.version(self._name, number)
 
     def _note(self, lines: Iterable[Line]) -> None:
         own = [line for line in lines if line["home"] == self._home]
@@ -146,8 +151,11 @@ class DecisionLog:
                 append_promotion(self._ledger, line)
 
 
-def counting(entries: Iterable[tuple[Entry, Line]]) -> Iterable[tuple[Entry, Line]]:
+def counting(entries: Iterable[tuple[Entry, Line]], head: int = 0) -> Iterable[tuple[Entry, Line]]:
     """Those of the entries, oldest first, that follow the last one that counts.
+
+    Args:
+        head: Position of that before the first of them.
 
     Example:
         >>> follows = {1: 0, 2: 1, 3: 1, 4: 2}
@@ -155,7 +163,6 @@ def counting(entries: Iterable[tuple[Entry, Line]]) -> Iterable[tuple[Entry, Lin
         >>> [entry.position for entry, _ in counting(log)]
         [1, 2, 4]
     """
-    head = 0
     for entry, line in entries:
         if line["follows"] == head:
             yield entry, line

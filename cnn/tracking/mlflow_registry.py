@@ -48,11 +48,14 @@ class MlflowRegistry:
         return self._found(lambda: self._client.get_model_version(name, str(number)))
 
     def versions(self, name: str = "") -> tuple[Version, ...]:
-        condition, order = f"name = '{name}'" if name else None, ["name ASC", "version_number ASC"]
+        found = self._search(f"name = '{name}'" if name else None)
+        return tuple(version for version in found if name or not version.name.endswith(_LOG))
+
+    def _search(self, condition: str | None) -> list[Version]:
+        """In an order that no change between two pages upsets, as MLflow's own would be by each tag that is set."""
+        order = ["name ASC", "version_number ASC"]
         search = partial(self._client.search_model_versions, condition, max_results=1000, order_by=order)
-        found = self._ask(lambda: pages(search))  # in an order that no change between two pages upsets
-        models = (one for one in found if name or not one.name.endswith(_LOG))
-        return tuple(sorted(map(self._version, models), key=lambda version: (version.name, version.number)))
+        return [self._version(found) for found in self._ask(lambda: pages(search))]
 
     def describe(self, version: Version, text: str) -> None:
         update = self._client.update_model_version
@@ -87,10 +90,10 @@ class MlflowRegistry:
         shape = tuple(int(side) for side in taken.shape[1:])
         return Signature(image_type=str(taken.type), image_shape=shape, n_outputs=int(given.shape[-1]))
 
-    def entries(self, name: str) -> tuple[Entry, ...]:
+    def entries(self, name: str, after: int = 0) -> tuple[Entry, ...]:
         return tuple(
             Entry(position=version.number, text=version.tags.get(_ENTRY, ""), settled=_SETTLED in version.tags)
-            for version in self.versions(name + _LOG)
+            for version in self._search(f"name = '{name + _LOG}' and version_number > {after}")
         )
 
     def append_entry(self, name: str, text: str, summary: str) -> None:

@@ -158,8 +158,8 @@ class Registry(Protocol):
         """What a server of this version would take and give; None when that was not written down."""
         ...
 
-    def entries(self, name: str) -> tuple[Entry, ...]:
-        """The log of decisions about a name, oldest first."""
+    def entries(self, name: str, after: int = 0) -> tuple[Entry, ...]:
+        """The log of decisions about a name, oldest first, behind the position `after`."""
         ...
 
     def append_entry(self, name: str, text: str, summary: str) -> None:
@@ -243,10 +243,10 @@ class MemoryRegistry:
     def signature(self, version: Version) -> Signature | None:
         return self._signatures.get(version.source)
 
-    def entries(self, name: str) -> tuple[Entry, ...]:
+    def entries(self, name: str, after: int = 0) -> tuple[Entry, ...]:
         return tuple(
             Entry(position=position, text=text, settled=(name, position) in self._settled)
-            for position, text in enumerate(self._logs.get(name, ()), start=1)
+            for position, text in enumerate(self._logs.get(name, [])[after:], start=after + 1)
         )
 
     def append_entry(self, name: str, text: str, summary: str) -> None:

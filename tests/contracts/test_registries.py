@@ -86,6 +86,8 @@ def test_a_promotion_is_seen_by_all_with_its_reasons(place):
     assert tags["promotion"] == "promoted" and tags["gate.better"].startswith("passed: better by 50.00 points")
     entries = seen.registry.entries("promotion")
     assert [(entry.position, entry.settled) for entry in entries] == [(1, True), (2, True)]
+    # What has been read need not be read again.
+    assert seen.registry.entries("promotion", 1) == entries[1:] and seen.registry.entries("promotion", 2) == ()
     # The log is no model of anybody's.
     assert {version.name for version in seen.registry.versions()} >= {"promotion"}
     assert not any(version.name.startswith("promotion.") for version in seen.registry.versions())

@@ -265,7 +265,7 @@ def test_a_forged_line_of_the_log_is_named(house):
 def test_a_line_that_was_deleted_is_missed(house, monkeypatch):
     house.reign(100, 200)
     entries = house.registry.entries
-    monkeypatch.setattr(house.registry, "entries", lambda name: entries(name)[1:])
+    monkeypatch.setattr(house.registry, "entries", lambda name, after=0: entries(name, after)[1:])
     with pytest.raises(IntegrityError, match="decision 1 about cnn-overnight: received none: it was deleted"):
         house.promote()
 
