@@ -14,8 +14,8 @@ from cnn.reproduction.revisions import has_commit, saved_night
 from cnn.tracking.registry import CHALLENGER, CHAMPION, Registry, Version
 from cnn.tracking.tracker import RunReader
 
-_ADDRESS = re.compile(r"(?:models:/)?([^/:.%\"'@]+)(?:/v?([1-9]\d*)|@([^/:.%\"'@]+))")
-_NUMBER = re.compile(r"v?([1-9]\d*)")
+_ADDRESS = re.compile(r"(?:models:/)?([^/:.%\"'@]+)(?:/v?([1-9]\d{0,8})|@([^/:.%\"'@]+))")
+_NUMBER = re.compile(r"v?([1-9]\d{0,8})")
 _EXPECTED = "a version (7, NAME/7, champion), a night (night-2026-11-24-0100) or a candidate's run"
 
 
@@ -58,7 +58,7 @@ def find_version(what: str, name: str, registry: Registry, reader: RunReader) ->
         found = registry.version(named, int(digits)) if digits else registry.version_by_alias(named, alias)
         if found is not None:
             return found
-    of_night = [version for version in registry.versions(name) if version.tags.get("night") == what]
+    of_night = [version for version in registry.versions(name) if _night_of(version) == what != ""]
     return of_night[-1] if of_night else _version_of_run(what, registry, reader)
 
 
@@ -126,19 +126,25 @@ def _version_of_run(key: str, registry: Registry, reader: RunReader) -> Version 
     return registry.version(name, int(number)) if name and number.isdigit() else None
 
 
+def _night_of(version: Version) -> str:
+    """Empty for a version made without one."""
+    night = version.tags.get("night", "")
+    return "" if night == "none" else night
+
+
 def _of_version(version: Version, checkout: Path) -> Origin:
-    subject, night = f"{version.name} version {version.number}", version.tags.get("night", "none")
+    subject, night = f"{version.name} version {version.number}", _night_of(version)
     revision, plus, _ = version.tags["git_revision"].partition("+")
     origin = Origin(
         subject=subject,
         revision=revision,
-        night="" if night == "none" else night,
+        night=night,
         version=version,
         changed=bool(plus) and "sha256.changes.patch" not in version.tags,
     )
     if f"sha256.{PARAMS_FILE.name}" in version.tags and has_commit(checkout, revision):
         return origin
-    if origin.night and (commit := saved_night(checkout, origin.night)):
+    if night and (commit := saved_night(checkout, night)):
         return Origin(subject=subject, revision=commit, night=night, version=version, is_saved_night=True)
     received = f"commit {revision[:12]}, which neither this checkout nor a remote of it has"
     if f"sha256.{PARAMS_FILE.name}" not in version.tags:

@@ -117,8 +117,12 @@ def test_of_a_night_that_was_registered_twice_the_later_version_counts(house):
     assert house.find(NIGHT).number == 2
 
 
-@pytest.mark.parametrize("what", ["7", "dogs/1", "champion", "night-1999-01-01-0100", "it's"])
+@pytest.mark.parametrize(
+    "what", ["7", "9" * 30, "dogs/1", "champion", "night-1999-01-01-0100", "it's", "none", "", "n*"]
+)
 def test_what_is_not_known_is_said_in_one_line(house, checkout, what):
+    house.register({"git_revision": git(checkout, "rev-parse", "HEAD"), "night": "none"})
+    save_night(checkout)
     with pytest.raises(ConfigError, match=r"expected a version .*, a night .* or a candidate's run") as said:
         house.origin(what, checkout)
     assert "\n" not in str(said.value)
