@@ -105,15 +105,14 @@ def _show(found: Sequence[Removable], console: Console) -> None:
     if not found:
         console.print("nothing to remove", highlight=False)
         return
-    table = Table(title="What may go", title_justify="left")
-    for heading in ("what", "how many", "size", "for example"):
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("what may go", "how many", "size", "why the largest may"):
         table.add_column(heading, justify="right" if heading in ("how many", "size") else "left", overflow="fold")
     for kind in dict.fromkeys(one.kind for one in found):
         of_kind = [one for one in found if one.kind == kind]
         largest = max(of_kind, key=lambda one: one.n_bytes)
-        example = f"{largest.path.parent.name}/{largest.path.name}: {largest.reason}"
-        table.add_row(kind, f"{len(of_kind):,}", _size(sum(one.n_bytes for one in of_kind)), example)
-    console.print(table, f"together {_amount(found)}", highlight=False)
+        table.add_row(kind, f"{len(of_kind):,}", _size(sum(one.n_bytes for one in of_kind)), largest.reason)
+    console.print(table, f"together {_amount(found)}", sep="\n", highlight=False)
 
 
 def _agreed(console: Console) -> bool:
