@@ -175,9 +175,13 @@ def _labels(version: "Version", kept: "Predictions", images: Any) -> dict[str, A
 
 def _check_free(folder: Path) -> None:
     """An earlier export may be replaced, whatever else lies there may not."""
-    if folder.exists() and not (folder / LABELS).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        change = "name another with --into"
-        raise ConfigError(folder, received="something else in it", expected="a new folder", change=change)
+    from cnn.exporting.formats import FORMATS
+
+    ours = {LABELS, CARD, *(form.file for form in FORMATS.values())}
+    found = {folder.name} if folder.is_file() else {path.name for path in folder.glob("*")}
+    if foreign := sorted(found - ours):
+        received, change = f"{foreign[0]} in it", "name another with --into"
+        raise ConfigError(folder, received=received, expected="a new folder or an earlier export", change=change)
 
 
 def _put(made: Path, folder: Path) -> None:

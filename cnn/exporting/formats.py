@@ -42,7 +42,7 @@ def check_installed(name: str) -> None:
     missing = [package for package in FORMATS[name].packages if importlib.util.find_spec(package) is None]
     if missing:
         expected = f"{', '.join(FORMATS[name].packages)} installed"
-        change = "install cnn-overnight[onnx], or choose another format"
+        change = "run pip install 'cnn-overnight[onnx]', or choose another format"
         raise ConfigError(f"--format {name}", received=f"no package {missing[0]}", expected=expected, change=change)
 
 
@@ -61,9 +61,9 @@ def _write_tflite(model: Any, _source: Path, path: Path) -> None:
 
 
 def _write_onnx(model: Any, _source: Path, path: Path) -> None:
-    model(np.zeros((1, *model.input_shape[1:]), np.uint8))  # Keras converts only what has been called
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        model(np.zeros((1, *model.input_shape[1:]), np.uint8))  # Keras converts only what has been called
         model.export(str(path), format="onnx", verbose=False)
 
 
