@@ -18,7 +18,7 @@ from cnn.disposal.removable import Policy, Removable, remove
 from cnn.errors import ConfigError
 from cnn.nights import Nights
 from cnn.reproduction.keeping import LOCK
-from cnn.reproduction.worktree import forget
+from cnn.reproduction.worktree import REPRODUCTIONS, forget
 from cnn.tracking.registry import Registry
 
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
@@ -57,7 +57,8 @@ def gc(environment: Environment, policy: Policy, console: Console, *, yes: bool 
             aside.append(place)
     remove(aside)
     for one in removed:
-        forget(checkout, one.path)
+        if one.path.parent == environment.home / REPRODUCTIONS:
+            forget(checkout, one.path)
     if cache and in_cache:
         with nights.in_checkout(checkout), _locks(registry) as locks:
             remove_unused_data(checkout, cache, locks)

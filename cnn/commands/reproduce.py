@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from cnn.reproduction.pipeline import Pipeline
     from cnn.reproduction.worktree import Place
 
-REPRODUCTIONS = "reproductions"
 _MOST_PACKAGES = 20
 
 
@@ -77,7 +76,7 @@ def reproduce(
     from cnn.reproduction.origin import file_name, find_origin
     from cnn.reproduction.pipeline import Pipeline
     from cnn.reproduction.revisions import top_of
-    from cnn.reproduction.worktree import worktree
+    from cnn.reproduction.worktree import REPRODUCTIONS, worktree
 
     checkout = Path.cwd()
     top, prefix = top_of(checkout)

@@ -7,7 +7,7 @@ from cnn.config.environment import Environment
 from cnn.disposal.removable import ASIDE, Policy, Removable, removable
 from cnn.durable import is_held
 from cnn.nights import Nights
-from cnn.reproduction.worktree import leftovers, lock_of
+from cnn.reproduction.worktree import REPRODUCTIONS, leftovers, lock_of
 
 TrialFolders = Callable[[str], list[Path]]
 """The local folders with the files of a night's trials."""
@@ -37,7 +37,7 @@ def in_home(environment: Environment, policy: Policy, old: Collection[str], tria
         *_trainings(home / "training", policy, of_nights),
         *_logs(environment.studies, policy, old),
         *_pictures(policy, old, trials),
-        *_reproductions(home / "reproductions", policy),
+        *_reproductions(home / REPRODUCTIONS, policy),
         *_remains(home, policy),
     ]
     return [one for one in found if not any(map(is_held, one.locks))]

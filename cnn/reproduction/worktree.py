@@ -17,6 +17,9 @@ from cnn.errors import ConfigError, IntegrityError, ServiceError
 from cnn.lineage import git
 from cnn.reproduction.keeping import LOCK, PATCH, RECIPES
 
+REPRODUCTIONS = "reproductions"
+"""Folder of a home in which versions are made again, unless another is named."""
+
 _CHECKOUT, _HOME, _KEPT = "checkout", "home", "kept"
 
 
