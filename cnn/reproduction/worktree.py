@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnn.config.outputs import WINNER
-from cnn.config.reading import PARAMS_FILE, read_params, write_overrides
+from cnn.config.reading import PARAMS_FILE, write_overrides
 from cnn.durable import exclusive, is_held, read_sealed, storage_errors, write_sealed, write_text
 from cnn.errors import ConfigError, IntegrityError, ServiceError
 from cnn.lineage import git
@@ -105,12 +105,14 @@ def lay_over(place: Place) -> None:
         if (place.kept / name).exists():  # where the original had it may be the person's own folder
             shutil.copyfile(place.kept / name, place.project / name)
             write_text(settings, write_overrides(settings, [f"{section}.recipe={name}"]))
-    if read_params(settings).train.recipe == "winner":
-        _put_winner(place)
+    _put_winner(place)
 
 
 def _put_winner(place: Place) -> None:
-    """As the search wrote it; of a version that did not keep it, the recipe that was trained says the same."""
+    """As the search wrote it; of a version that did not keep it, the recipe that was trained says the same.
+
+    DVC asks for it whatever recipe is trained: the stage depends on the file.
+    """
     target, kept = place.project / WINNER, place.kept / WINNER.name
     target.parent.mkdir(parents=True, exist_ok=True)
     if kept.exists():

@@ -333,12 +333,14 @@ def test_changes_that_do_not_fit_are_named(checkout, tmp_path):
             lay_over(place)
 
 
-def test_without_its_winner_the_trained_recipe_stands_for_it(checkout, tmp_path):
+@pytest.mark.parametrize("train", ["", "train: {recipe: digits}\n"])
+def test_without_its_winner_the_trained_recipe_stands_for_it(checkout, tmp_path, train):
+    # Also where another recipe was trained: DVC's stage depends on the file all the same.
     project = tmp_path / "project"
     place = Place(folder=tmp_path, project=project, home=tmp_path / "home", kept=tmp_path / "kept")
     for folder in (project, place.kept):
         folder.mkdir()
-    (place.kept / "params.yaml").write_text(SETTINGS)
+    (place.kept / "params.yaml").write_text(SETTINGS + train)
     write_sealed(place.kept / "train.json", {"recipe": {"model": {"filters": 8}}})
     lay_over(place)
     assert read_sealed(project / "outputs/search/winner.yaml")["recipe"] == {"model": {"filters": 8}}
