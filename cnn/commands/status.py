@@ -23,17 +23,17 @@ from cnn.tracking.server import check_server, sqlite_file, without_password
 
 
 def status(params: Params, environment: Environment, console: Console) -> None:
-    """Show where things stand. What lies on this disk comes first: the registry takes seconds.
+    """Show where things stand. What lies on this disk comes first: MLflow's import alone takes seconds.
 
     Raises:
         ServiceError: Nothing answers at the tracking address.
         IntegrityError: A ledger is damaged.
     """
     nights = Nights(environment.home / "nights")
+    _show(console, "Service", service_panel(environment))
     _show(console, "Latest night", _night(nights))
     _show(console, "Latest search", _search(environment.studies, nights.all()))
     _show(console, "Champion", _champion(params.register_.name, environment, console))
-    _show(console, "Service", service_panel(environment))
     _show(console, "Where to look", _places(environment))
 
 
