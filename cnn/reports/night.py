@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from cnn.evaluation.plots import nights as plot
 from cnn.nights import Night
 from cnn.records import TrialState
-from cnn.reports.night_facts import FAILED, NightFacts, score_of
+from cnn.reports.night_facts import FAILED, UNDER_WAY, NightFacts, score_of
 from cnn.reports.night_words import (
     HEADLINES,
     accuracy_of_champion,
@@ -188,7 +188,8 @@ def _history_section(facts: NightFacts) -> Section | None:
         return None
     with TemporaryDirectory() as folder:
         path = Path(folder) / "nights.png"
-        plot.nights_picture([_point(night, facts) for night in nights], path, up=f"test {facts.task.score_words}")
+        over = nights[:-1] if facts.state == UNDER_WAY else nights  # what is not over has not failed
+        plot.nights_picture([_point(night, facts) for night in over], path, up=f"test {facts.task.score_words}")
         alt = f"Test {facts.task.score_words} of the last {len(nights)} nights"
         picture = Picture(png=path.read_bytes(), alt=alt, broad=True)
     rows = tuple(_row(night, facts) for night in reversed(nights))

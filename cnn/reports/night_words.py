@@ -60,7 +60,8 @@ def problems(facts: NightFacts) -> list[str]:
     if not night.reason and facts.state == INTERRUPTED:
         said.append(f"it was interrupted in {night.part or 'its beginning'}")
     if night.data.get("finding") in ("drifted", "failed"):
-        said.append(_data_line(night.data))
+        what, found = "have drifted" if night.data["finding"] == "drifted" else "failed their check", _found(night.data)
+        said += [f"the data {what}: {found}"] if not found or found not in night.reason else []
     said += [f"the overfitting gap: {rule.get('sentence', '')}" for rule in facts.rules if _failed(rule, "gap")]
     said += [f"the gate found damage: {rule.get('sentence', '')}" for rule in facts.rules if _failed(rule, *_DAMAGE)]
     trials = [row.outcome for row in facts.rows if row.id.repeat == 0 and row.outcome]
@@ -208,9 +209,10 @@ def _goes_on(facts: NightFacts) -> str:
     return f"It goes on with this night where it stopped, in {facts.night.part or 'its beginning'}{rest}."
 
 
-def _data_line(data: Mapping[str, Any]) -> str:
-    first = next((said for one in data.get("against", ()) for said in one.get("said", ())), "")
-    return f"the data {'have drifted' if data['finding'] == 'drifted' else 'failed their check'}: {first}"
+def _found(data: Mapping[str, Any]) -> str:
+    """The gravest thing that a data check has found."""
+    against = (one for one in data.get("against", ()) if one.get("finding", data["finding"]) == data["finding"])
+    return next((said for one in against for said in one.get("said", ())), "")
 
 
 def _rounds(study: StudyFacts) -> list[str]:

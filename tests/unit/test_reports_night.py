@@ -90,6 +90,21 @@ def test_damage_that_the_gate_has_found_is_no_calm_night(rule):
     assert "The gate found damage: other bytes." in said
 
 
+def test_what_a_data_check_has_found_is_said_once_and_of_the_right_data():
+    against = [
+        {"whose": "the champion", "finding": "ok", "said": ["the same data"]},
+        {"whose": "night-1", "finding": "failed", "said": ["a third is left"]},
+    ]
+    data = {"finding": "failed", "against": against, "notes": []}
+    kept = night_report(facts(night=night(data=data), study=None)).findings
+    # Not what is as it was, but what is not.
+    assert "The data failed their check: a third is left." in kept
+    stopped = night(**BAD, data=data, part="data check", reason="data check: received a third is left; expected more")
+    said = [one for one in night_report(facts(night=stopped, study=None)).findings if "a third is left" in one]
+    # A night that it stopped says it in its reason.
+    assert said == ["Data check stopped: received a third is left; expected more."]
+
+
 def test_a_check_without_anything_to_compare_with_does_not_claim_a_comparison():
     first = night(data={"finding": "ok", "against": [], "notes": []})
     figures = {name: remark for name, _, remark in night_report(facts(night=first, study=None)).figures}
@@ -183,6 +198,19 @@ def test_the_last_nights_are_drawn_and_listed(whole):
     assert section.pictures[0].png.startswith(b"\x89PNG")
     # There is nothing to draw of a first night.
     assert [one.title for one in night_report(facts(earlier=(), study=None)).sections if "nights" in one.title] == []
+
+
+def test_a_night_under_way_is_not_drawn_as_a_failed_one(monkeypatch):
+    drawn, picture = [], page.plot.nights_picture
+
+    def seen(points, path, **words):
+        drawn.extend(points)
+        picture(points, path, **words)
+
+    monkeypatch.setattr(page.plot, "nights_picture", seen)
+    night_report(facts(night=night(**BAD, part="search"), study=None, runs=True))
+    # The nights before it, and it is in the table.
+    assert [one.name for one in drawn] == [one.name for one in earlier()]
 
 
 def test_names_from_outside_are_text(tmp_path):
