@@ -19,12 +19,9 @@ from flows import nightly as by_hand
 from flows.notices import failures_noticed
 from flows.patience import outlasting
 from flows.reconcile import home_tag
+from flows.stages import NightTooLong
 
 _HOUR_S = 3600.0
-
-
-class NightTooLong(TimeoutError):
-    """A night has reached its time limit."""
 
 
 @flow(name="nightly")

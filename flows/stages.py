@@ -48,10 +48,16 @@ class StageError(CnnError):
         return self.stage == stage and self.code == _USER_MISTAKE
 
 
+class NightTooLong(CnnError):
+    """A night has reached its time limit. It is no TimeoutError: that is an OSError, which whoever reads a file takes
+    for a file's.
+    """
+
+
 def is_no_users_mistake(_task: object, _run: object, state: "State[object]") -> bool:
     """Whether trying again may help."""
     mishap = state.result(raise_on_failure=False)
-    if isinstance(mishap, TimeoutError):  # the night's own limit
+    if isinstance(mishap, NightTooLong):
         return False
     return not (isinstance(mishap, StageError) and mishap.code in (_USER_MISTAKE, _INTERRUPTED))
 

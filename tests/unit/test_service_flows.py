@@ -13,6 +13,7 @@ from cnn.nights import Nights
 from cnn.service import plans
 from flows import deployments, nightly, notices, scheduled
 from flows.patience import outlasting
+from flows.stages import NightTooLong
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -93,10 +94,20 @@ def checkout(tmp_path, monkeypatch):
 def test_a_night_that_takes_too_long_is_ended(checkout, monkeypatch):
     monkeypatch.setattr(nightly.nightly, "fn", lambda night: time.sleep(60))
     began = time.monotonic()
-    with pytest.raises(scheduled.NightTooLong):
+    with pytest.raises(NightTooLong):
         scheduled.nightly.fn(time_limit_hours=1 / 3600)
     # In the middle of what it does, long before that would have ended.
     assert time.monotonic() - began < 30
+
+
+def test_the_limit_is_not_taken_for_a_file_that_cannot_be_read(checkout, monkeypatch):
+    def read(*_, **__):
+        time.sleep(60)
+
+    monkeypatch.setattr(Path, "read_text", read)
+    # Wherever it comes, the night says what it was.
+    with pytest.raises(NightTooLong):
+        scheduled.nightly.fn(time_limit_hours=1 / 3600)
 
 
 def test_a_night_within_its_limit_ends_by_itself(checkout, monkeypatch):
@@ -149,7 +160,7 @@ def test_beside_a_night_by_hand_the_next_waits_or_is_skipped_as_set(checkout, mo
     with nights.in_checkout(Path.cwd()):
         if waits:
             # It waits as long as it may take itself.
-            with pytest.raises(scheduled.NightTooLong):
+            with pytest.raises(NightTooLong):
                 scheduled.nightly.fn(time_limit_hours=1 / 3600)
         else:
             # Its run is shown as what it is, and nobody is told of a failure.
