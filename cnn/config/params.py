@@ -37,7 +37,7 @@ class SearchParams(Frozen):
     space: Annotated[dict[str, Dimension], Field(min_length=1)]
     budget: BudgetParams
     train_limit: Annotated[int, Field(ge=1)] | None = None
-    memory: Literal["none", "best", "full"] = "none"
+    memory: Literal["none", "best", "full"] = "full"
     min_gain: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     rounds: Annotated[int, Field(ge=1, le=100)] = 3
     remedies: Literal["on", "off"] = "off"

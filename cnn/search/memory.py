@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cnn.config.mistakes import validated
 from cnn.config.reading import digest, recipe_with
 from cnn.config.recipe import Recipe
 from cnn.errors import UserError
@@ -218,11 +219,14 @@ def _of_study(folder: Path, space: Space, base: Recipe, setting: Setting) -> Ite
         return
     if kept is None:
         return
-    document = kept.pop("base")
-    earlier = Setting(**kept | {"image_shape": tuple(kept["image_shape"])})
+    try:
+        there = validated(Recipe, kept.pop("base"), folder.name)
+        earlier = Setting(**kept | {"image_shape": tuple(kept["image_shape"])})
+    except (UserError, TypeError, KeyError):
+        log.warning("%s is not remembered: another version of this package made it", folder.name)
+        return
     if not setting.compares(earlier):
         return
-    there = Recipe.model_validate(document)
     for row in rows:
         outcome = row.outcome
         if outcome is None or not _says_something(outcome):
@@ -275,6 +279,12 @@ def _fields(recipe: Recipe) -> dict[str, Any]:
 
 
 def _in_turns(ranked: Sequence[Sequence[Mapping[str, Scalar]]], most: int) -> list[Mapping[str, Scalar]]:
-    """The best of each, then the second of each, no values twice."""
+    """The best of each, then the second of each, no values twice.
+
+    Example:
+        >>> a, b, c = ({"model.filters": filters} for filters in (8, 16, 24))
+        >>> [values["model.filters"] for values in _in_turns([[a, b], [c, a]], 2)]
+        [8, 24]
+    """
     turns = [values for place in range(most) for one in ranked for values in one[place : place + 1]]
-    return list({digest(dict(values)): values for values in reversed(turns)}.values())[::-1][:most]
+    return list({digest(dict(values)): values for values in turns}.values())[:most]  # a key keeps its first place

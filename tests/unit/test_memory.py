@@ -185,6 +185,15 @@ def test_another_problem_has_another_memory(nights):
     assert "remembers" not in said
 
 
+def test_a_search_of_another_version_of_this_package_is_passed_over(nights, caplog):
+    nights.search("none")
+    with Ledger(nights.environment.studies / study_names(nights.environment.studies)[0] / "ledger.db") as ledger:
+        setting = json.loads(ledger.read("setting"))
+        ledger.write(setting=json.dumps(setting | {"base": setting["base"] | {"gone": 1}}))
+    _, said = nights.search("full", seed=1)
+    assert "remembers" not in said and "another version" in caplog.text
+
+
 def test_a_damaged_search_is_passed_over(nights, caplog):
     nights.search("none")
     ledger = nights.environment.studies / study_names(nights.environment.studies)[0] / "ledger.db"
