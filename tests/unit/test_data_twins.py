@@ -8,7 +8,8 @@ from making import all_digits
 from PIL import Image, ImageEnhance
 
 from cnn.data.arrays import Split
-from cnn.data.quality.twins import perceptual_hashes, thumbnails, twins
+from cnn.data.prepared.likeness import perceptual_hashes, thumbnails
+from cnn.data.quality.twins import twins
 
 LIMIT = 0.1
 RANDOM = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from cnn.config.preparing import PrepareParams
 from cnn.data.arrays import DataSet, Indices, Labels, Split
-from cnn.data.prepared.equal_images import equal_images
+from cnn.data.prepared.groups import inseparable
 from cnn.data.prepared.multilabel import label_stratified
 from cnn.errors import DataError
 from cnn.runtime import derived_seed
@@ -25,8 +25,8 @@ def make_splits(data: DataSet, params: PrepareParams) -> dict[str, Split]:
     `train_limit` images is kept, and `validation_fraction` of that is held out. A part held out has at least one image
     of every class. Validation and test sets of the source's own are taken as they are.
 
-    A user's images with the very same pixels are drawn as one: they stay together, and fractions are then of the
-    different images.
+    A user's images with the very same pixels are drawn as one, and so are pictures from files that are nearly the same:
+    they stay together, and fractions are then of the different images.
 
     Raises:
         DataError: Nothing would be left to train on.
@@ -34,7 +34,8 @@ def make_splits(data: DataSet, params: PrepareParams) -> dict[str, Split]:
     train, test, validation = data.train, data.test, data.validation
     groups = np.arange(len(train))
     if data.source in _OWN and (test is None or validation is None):
-        groups = equal_images(train)
+        n_needed = 1 + (test is None) + (validation is None)
+        groups = inseparable(train, params.near_duplicates if train.names is not None else 0.0, n_needed=n_needed)
     if test is None:
         kept, out = _held_out(train.labels, groups, params.test_fraction, TEST, params.seed)
         train, test, groups = train.part(kept), train.part(out), groups[kept]
