@@ -22,6 +22,7 @@ from cnn.tracking.server import check_server
 from flows.settings import checked_params
 
 _PATIENCE_S, _PAUSE_S = 180.0, 0.5
+_START_SETTING = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
 
 
 def main() -> int:
@@ -41,11 +42,21 @@ def main() -> int:
         _settle_prefect()
         return _FLOWS[words.flow](words)
     except UserError as error:
-        print(f"cnn: {error}", file=sys.stderr)
-        return 2
+        return _refused(error)
+    except RuntimeError as error:
+        if "ephemeral" not in str(error):
+            raise
+        change = f"end what keeps this machine busy, or raise {_START_SETTING}"
+        expected = f"one of its own within {os.environ.get(_START_SETTING)} s"
+        return _refused(ServiceError("Prefect's server", received="no answer", expected=expected, change=change))
     except KeyboardInterrupt:
         print("cnn: interrupted; the next night goes on where this one stopped", file=sys.stderr)
         return 130
+
+
+def _refused(error: UserError) -> int:
+    print(f"cnn: {error}", file=sys.stderr)
+    return 2
 
 
 def _settle_prefect() -> None:
@@ -62,7 +73,7 @@ def _settle_prefect() -> None:
         _wait_for_prefect(environment)
     else:
         check_prefect()
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")  # 20 s are few on a busy machine
+    os.environ.setdefault(_START_SETTING, "600")  # Prefect's own 20 s are few on a busy machine
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # the night speaks for itself
 
 

@@ -60,7 +60,7 @@ def find_subject(what: str, name: str, registry: "Registry", reader: "RunReader"
         return _of_version(version, registry, reader)
     run = _read_run(what, reader)
     if run is None:
-        raise ConfigError(what, received="nothing of this name", expected=_EXPECTED, change="see cnn status, make ui")
+        raise ConfigError(what, received="nothing of this name", expected=_EXPECTED, change="see cnn status, cnn ui")
     return _of_run(run)
 
 

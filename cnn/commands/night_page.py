@@ -103,7 +103,7 @@ def open_page(params: Params, environment: Environment, console: Console) -> Non
     nights = Nights(environment.home / "nights")
     known = nights.all()
     if not known:
-        console.print("no night yet, and no page: make run")
+        console.print("no night yet, and no page: cnn nightly")
         return
     night, path = known[-1], nights.page(known[-1].name)
     if not path.exists() or not night.finished:

@@ -59,7 +59,7 @@ def _facts(facts: Mapping[str, str]) -> Table:
 def _night(nights: Nights) -> RenderableType:
     known = nights.all()
     if not known:
-        return "no night yet: make run"
+        return "no night yet: cnn nightly"
     night = known[-1]
     facts = {
         "night": night.name,
@@ -82,7 +82,7 @@ def _night_state(night: Night, *, runs: bool) -> str:
     done = f"done so far: {', '.join(parts)}" if parts else "nothing done yet"
     if runs:
         return f"under way; {done}"
-    return f"interrupted; {done}; make run goes on with it"
+    return f"interrupted; {done}; cnn nightly goes on with it"
 
 
 def _stop(night: Night) -> str:

@@ -76,7 +76,7 @@ def find_origin(what: str, name: str, registry: Registry, reader: RunReader, che
     if version is None:
         if commit := saved_night(checkout, what):
             return Origin(subject=what, revision=commit, night=what, version=None, is_saved_night=True)
-        raise ConfigError(what, received="nothing of this name", expected=_EXPECTED, change="see cnn status, make ui")
+        raise ConfigError(what, received="nothing of this name", expected=_EXPECTED, change="see cnn status, cnn ui")
     if not version.is_ours:
         subject = f"{version.name} version {version.number}"
         change = "name another"

@@ -51,7 +51,7 @@ def test_with_nothing_it_says_how_to_begin(tmp_path):
     command = [sys.executable, "-X", "importtime", "-m", "cnn", "status"]
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
     # The next step is named, and having nothing yet is no mistake.
-    assert run.returncode == 0 and "no night yet: make run" in run.stdout and "no champion yet" in run.stdout
+    assert run.returncode == 0 and "no night yet: cnn nightly" in run.stdout and "no champion yet" in run.stdout
     loaded = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
     # It answers at once: no framework is imported to say that there is nothing.
     assert loaded.isdisjoint({"mlflow", "tensorflow", "keras", "optuna", "prefect"}) and "cnn.nights" in loaded
@@ -76,7 +76,7 @@ def test_an_open_night_says_whether_it_runs_and_how_far_it_is(environment, tmp_p
         # A process works on it.
         assert "under way; done so far: prepare, search" in screen(environment)
     # Nobody does, and the way on is named.
-    assert "interrupted; done so far: prepare, search; make run goes on" in screen(environment)
+    assert "interrupted; done so far: prepare, search; cnn nightly goes on" in screen(environment)
 
 
 def test_a_night_that_failed_says_where_and_why(environment, tmp_path):
@@ -85,7 +85,7 @@ def test_a_night_that_failed_says_where_and_why(environment, tmp_path):
     night = nights.write(nights.open(tmp_path, "d"), seconds=seconds, part="prepare", reason="pictures: received none")
     text = screen(environment)
     # The part that failed took its time and is not done.
-    assert "done so far: reconcile; make run goes on" in text
+    assert "done so far: reconcile; cnn nightly goes on" in text
     assert "stopped in" in text and "prepare: pictures: received none" in text
     with nights.alive(night.name):
         # Tried again, it has not stopped.
@@ -129,7 +129,7 @@ def test_an_interrupted_search_of_a_night_is_gone_on_with_by_the_night(environme
     # Neither does the next night go on with it.
     text = screen(environment)
     assert "interrupted; its night is over: nothing goes on with it" in text
-    assert "cnn nightly goes on" not in text and "cnn search" not in text
+    assert "interrupted; cnn nightly goes on" not in text and "cnn search" not in text
 
 
 @pytest.mark.slow

@@ -143,7 +143,7 @@ def opened(environment, params, monkeypatch):
 
 
 def test_without_a_night_there_is_no_page(opened):
-    assert opened() == ("no night yet, and no page: make run\n", [])
+    assert opened() == ("no night yet, and no page: cnn nightly\n", [])
 
 
 def test_without_a_screen_the_path_is_printed_whole(opened, environment, params, checkout):

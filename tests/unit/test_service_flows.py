@@ -1,5 +1,6 @@
 """What the deployments are, the time limit of a night, a night without Prefect, and one that waits or is skipped."""
 
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from cnn.config.environment import Environment, read_environment
 from cnn.errors import ConfigError
 from cnn.nights import Nights
 from cnn.service import plans
+from flows import __main__ as commands
 from flows import deployments, nightly, notices, scheduled
 from flows.patience import outlasting
 from flows.stages import NightTooLong
@@ -177,3 +179,19 @@ def test_a_wrong_setting_names_its_variable(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=name):
         read_environment()
+
+
+def test_a_prefect_server_that_does_not_start_in_time_is_one_line(monkeypatch, capsys, tmp_path):
+    def too_slow(words):
+        raise RuntimeError("Timed out while attempting to connect to ephemeral Prefect API server.")
+
+    monkeypatch.setenv("CNN_HOME", str(tmp_path))
+    monkeypatch.setitem(commands._FLOWS, "nightly", too_slow)
+    monkeypatch.setattr(sys, "argv", ["flows", "nightly"])
+    for name in ("PREFECT_HOME", commands._START_SETTING, "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"):
+        monkeypatch.setenv(name, "60")  # what is set here is taken back afterwards
+    assert commands.main() == 2
+    assert capsys.readouterr().err == (
+        "cnn: Prefect's server: received no answer; expected one of its own within 60 s; end what keeps this machine "
+        "busy, or raise PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS\n"
+    )

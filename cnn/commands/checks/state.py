@@ -79,7 +79,7 @@ def _nights(folder: Path) -> Iterator[Finding]:
         if nights.runs(night.name):
             yield ok("nights", f"{night.name} is under way")
         else:
-            yield warning("nights", f"{night.name} was interrupted", f"go on with it: make run in {night.checkout}")
+            yield warning("nights", f"{night.name} was interrupted", f"go on with it: cnn nightly in {night.checkout}")
     if not damaged and not open_nights:
         yield ok("nights", f"finished: {len(nights.all())}" if nights.all() else "none yet")
 
