@@ -37,7 +37,7 @@ def has_commit(checkout: Path, revision: str) -> bool:
 
 def saved_night(checkout: Path, night: str) -> str:
     """The commit of a night's DVC experiment, fetched if a remote has it; empty when nobody has."""
-    if not re.fullmatch(r"\w[\w.-]*", night):  # git would look for whatever is like it
+    if not re.fullmatch(r"\w[\w.@-]*", night):  # git would look for whatever is like it
         return ""
     pattern = f"{_NIGHTS}/{night}"
     if found := git("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{night}", folder=checkout):

@@ -147,7 +147,7 @@ FETCHED = {
 def test_a_file_that_is_lost_is_named_and_bars_its_version(place, tmp_path, file):
     house = place.house(f"lost-{Path(file).stem}")
     house.reign(100)
-    version = house.register(300)
+    version = house.register(300 + list(FETCHED).index(file))  # equal models of one run share a place
     place.lose(version, file)
     with pytest.raises(IntegrityError, match=f"version 2: received no {file}"):
         FETCHED[file](house.registry, version, tmp_path)

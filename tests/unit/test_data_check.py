@@ -128,7 +128,7 @@ def test_what_has_changed_since_the_champion_is_named(place, change, finding, co
     assert words in " ".join(shown.split())
     assert max(map(len, shown.splitlines())) <= 80
     # What becomes of the next search is said too.
-    assert "the next search starts afresh" in shown
+    assert "the next search starts warm" in shown
 
 
 def test_the_champion_is_measured_on_the_new_test_images(place):
