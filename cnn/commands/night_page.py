@@ -52,6 +52,7 @@ def night_facts(name: str, params: Params, environment: Environment) -> "NightFa
         rows=found.rows,
         study=found.study,
         ended_early=found.ended_early,
+        n_remembered=found.n_remembered,
         focus=found.rounds[-1].focus if found.rounds else {},
         effects=found.effects,
         known_effects=found.n_effects,
@@ -138,6 +139,7 @@ class _Search:
     rounds: "list[Round]" = field(default_factory=list)
     won: bool = False
     ended_early: str = ""
+    n_remembered: int = 0
     study: Any = None
     effects: tuple[Any, ...] = ()
     n_effects: int = 0
@@ -145,6 +147,7 @@ class _Search:
 
 def _read_ledger(night: Night, _: Params, environment: Environment, found: _Search) -> None:
     from cnn.search.ledger import Ledger
+    from cnn.search.memory import began_with
     from cnn.search.rounds import read_rounds
 
     path = environment.studies / night.name / "ledger.db"
@@ -154,6 +157,7 @@ def _read_ledger(night: Night, _: Params, environment: Environment, found: _Sear
         found.rows, found.rounds = list(ledger.rows()), read_rounds(ledger)
         found.won = ledger.read("finished") == "yes"
         found.ended_early = ledger.read("ended_early")
+        found.n_remembered = len(began_with(ledger).studies)
 
 
 def _read_study(night: Night, params: Params, environment: Environment, found: _Search) -> None:

@@ -25,6 +25,7 @@ class NightFacts:
         rows: The ledger of its search; empty when it did not come to that.
         study: Its search, when that has a winner.
         ended_early: Why the search ended before its budget, in a sentence; empty when it did not.
+        n_remembered: How many earlier searches it began with what they know.
         focus: With which ranges the next search of this space begins, where they are narrower than declared.
         effects: What remedies did in its pairs of trials.
         known_effects: How many pairs there are on these images, this night's included.
@@ -40,6 +41,7 @@ class NightFacts:
     rows: Sequence[LedgerRow] = ()
     study: StudyFacts | None = None
     ended_early: str = ""
+    n_remembered: int = 0
     focus: Focus = field(default_factory=dict)
     effects: Sequence[Effect] = ()
     known_effects: int = 0

@@ -87,8 +87,9 @@ def tried(facts: NightFacts) -> tuple[str, ...]:
         verdicts = Counter(trial.reading.words for trial in facts.study.trained)
         said.append(f"Learning curves: {listed([f'{n} {word}' for word, n in verdicts.most_common()])}.")
     said += [_sentence(facts.ended_early)] if facts.ended_early else []
-    if (memory := facts.night.settings.get("search.memory")) not in (None, "none"):
-        said.append(f"It began with what earlier searches know: search.memory {memory}.")
+    if n := facts.n_remembered:
+        memory = facts.night.settings.get("search.memory")
+        said.append(f"It began with what {n} earlier search{'es know' if n > 1 else ' knows'}: search.memory {memory}.")
     return tuple(said)
 
 

@@ -147,9 +147,8 @@ def remembered(
         learns: Whether the engine can be told of trials that it did not ask for.
         n_first: Recipes tried again, at the most.
     """
-    kept = study.ledger.read(_MEMORY)
-    if kept:
-        return _from_document(json.loads(kept))
+    if study.ledger.read(_MEMORY):
+        return began_with(study.ledger)
     found = Memory()
     if word != "none" and not study.ledger.trials():
         found = _looked_up(studies, study.name, space, base, setting, n_first=n_first)
@@ -159,7 +158,11 @@ def remembered(
     return found
 
 
-def _from_document(document: Mapping[str, Any]) -> Memory:
+def began_with(ledger: Ledger) -> Memory:
+    """What a study remembered when it began; nothing, if it had not come to that."""
+    document = json.loads(ledger.read(_MEMORY, "null"))
+    if document is None:
+        return Memory()
     return Memory(
         first=tuple(document["first"]),
         known=tuple(KnownTrial(**trial) for trial in document["known"]),

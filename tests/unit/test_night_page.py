@@ -1,5 +1,6 @@
 """A night's page as it is gathered: from its record, its search's ledger, and the checkout it ran in."""
 
+import json
 import shutil
 from io import StringIO
 
@@ -43,6 +44,7 @@ def searched(environment, night, *, won=True):
             study.ledger.begin(row.id, row.proposal, row.seed)
             study.ledger.finish(row.id, row.outcome, elapsed_s=1.0)
         study.ledger.write(ended_early="little more is to be gained")
+        study.ledger.write(memory=json.dumps({"first": [], "known": [], "studies": ["night-1", "night-2"]}))
         if won:
             study.finish()
 
@@ -64,7 +66,7 @@ def test_a_night_is_gathered_from_its_record_and_its_search(checkout, environmen
     assert (len(found.rows), len(found.study.trials)) == (32, 30)
     assert ([effect.study for effect in found.effects], found.known_effects) == ([night.name], 2)
     assert found.unreadable == []
-    assert found.ended_early == "little more is to be gained"
+    assert (found.ended_early, found.n_remembered) == ("little more is to be gained", 2)
     path, essentials = write_page(night.name, params, environment)
     html = path.read_text(encoding="utf-8")
     # In HOME/nights beside its record, with what was learnt; the words for Prefect name the page.

@@ -1,6 +1,7 @@
 """The morning page: what its first screen says of good and bad nights, and that names from outside are text."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from mornings import decision, earlier, facts, night
@@ -159,6 +160,9 @@ def test_what_was_learnt_is_said_in_sentences(whole):
 def test_an_early_end_and_a_memory_are_said():
     settings = {"search.seed": 4, "search.memory": "best"}
     found = facts(night=night(settings=settings), study=None, ended_early="ended early: little more is to be gained")
+    # The first night of a home had nothing to remember.
+    assert not any("search.memory" in said for said in titled(found, "What was tried").text)
+    found = replace(found, n_remembered=2)
     tried = titled(found, "What was tried").text
     # Why it ended, what it knew at its beginning, and what the next one will know.
     assert "Ended early: little more is to be gained." in tried
