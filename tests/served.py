@@ -61,7 +61,13 @@ class Service:
         return f"http://127.0.0.1:{self.settings['CNN_PREFECT_PORT']}/api"
 
     def ask(self, path: str, **body):
-        answer = requests.post(f"{self.api}{path}", json=body, timeout=120)
+        """What Prefect answers; while its database is busy that is 503, and is asked again, as its client does."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            answer = requests.post(f"{self.api}{path}", json=body, timeout=120)
+            if answer.status_code != requests.codes.unavailable or time.monotonic() > deadline:
+                break
+            time.sleep(1.0)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
