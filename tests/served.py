@@ -118,7 +118,7 @@ class Service:
             "supervisor": ["cnn.service.supervisor"],
         }
         words = modules[part]
-        return next(found for found in ours if found.cmdline()[2 : 2 + len(words)] == words)
+        return next(found for found in ours if words_of(found)[2 : 2 + len(words)] == words)
 
     def restarts(self) -> dict[str, int]:
         return {unit.name: unit.restarts for unit in last_state(self.project.environment).units}
@@ -162,3 +162,10 @@ def serving(project, *, deployed: dict[str, str], **settings: str) -> Iterator[S
     assert code == 0, said
     assert marked(project.environment) == []
     assert [ports.refusal(int(service.settings[name])) for name in PORTS] == ["", "", ""]
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """Its command line; empty when it has just ended."""
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []

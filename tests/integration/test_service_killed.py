@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import psutil
 import pytest
-from served import PORTS, serving, wait_for
+from served import PORTS, serving, wait_for, words_of
 from servers import rows_of
 
 from cnn.search.ledger import Ledger
@@ -92,7 +92,7 @@ def test_a_night_survives_the_death_of(part, service):
 def test_a_night_goes_on_without_a_supervisor_and_under_the_next(service):
     before, runs_before = len(service.nights()), len(service.states())
     night, _ = killed_while_searching(service, "supervisor")
-    left = [process for process in marked(service.project.environment) if "cnn.search.worker" in process.cmdline()]
+    left = [process for process in marked(service.project.environment) if "cnn.search.worker" in words_of(process)]
     code, said = service.run("up")
     # All is up again, and no process of the night was taken for a server that was left.
     assert code == 0 and "the service is up" in said, said
