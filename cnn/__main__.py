@@ -1,8 +1,10 @@
 """The command line: mistakes to one line and exit code 2. What the commands are stands in `cnn.cli`."""
 
+import shlex
 import sys
 
 import typer
+from typer.exceptions import TyperException
 
 from cnn.cli import again, data, looks, registry, service, steps
 from cnn.errors import Interrupted, UserError
@@ -33,13 +35,27 @@ def main() -> None:
     silence()
     warn_on_screen()
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except TyperException as error:
+        if said := error.format_message():  # nothing: all commands were listed, as none was named
+            print(f"cnn: {_mistyped(said, error)}", file=sys.stderr)
+        sys.exit(error.exit_code)
     except UserError as error:
         print(f"cnn: {error}", file=sys.stderr)
         sys.exit(2)
     except (KeyboardInterrupt, Interrupted):
         print("cnn: interrupted; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def _mistyped(said: str, error: TyperException) -> str:
+    """Words that are no command, no option or no value of it, as one line."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "cnn"
+    sentence = said[:1].lower() + said[1:].rstrip(".")
+    return " ".join(
+        f"received {shlex.join(['cnn', *sys.argv[1:]])}; {sentence}; {command} --help lists what it takes".split()
+    )
 
 
 if __name__ == "__main__":

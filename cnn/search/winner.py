@@ -83,8 +83,11 @@ def _cut_off(first: Standing, rows: Sequence[LedgerRow]) -> str:
 
 def _none_trained(rows: Sequence[LedgerRow], outcomes: Sequence[Outcome]) -> SpaceError:
     reasons = sorted({outcome.reason for outcome in outcomes if outcome.state is not TrialState.INFEASIBLE})
-    received = f"{len(rows)} trials and none with a model ({'; '.join(reasons[:3]) or 'the budget is too small'})"
-    return SpaceError("search", received=received, expected="at least one", change="edit search in params.yaml")
+    trials = "1 trial" if len(rows) == 1 else f"{len(rows)} trials"
+    received = f"{trials} and none with a model ({'; '.join(reasons[:3]) or 'the budget is too small'})"
+    failed = any(outcome.state is TrialState.FAILED for outcome in outcomes)
+    change = "edit search in params.yaml" if failed else "raise search.budget in params.yaml"
+    return SpaceError("search", received=received, expected="at least one", change=change)
 
 
 def _none_fits(outcomes: Sequence[Outcome], params: SearchParams) -> SpaceError | None:

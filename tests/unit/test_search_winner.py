@@ -7,6 +7,7 @@ from making import epoch_row
 
 from cnn.config.objective import ObjectiveParams
 from cnn.config.params import SearchParams
+from cnn.errors import SpaceError
 from cnn.records import Cost, Outcome, Proposal, TrialState
 from cnn.search.job import JobId
 from cnn.search.ledger import LedgerRow
@@ -95,3 +96,21 @@ def test_trials_under_way_have_no_say():
     rows = [run(0, 0.5), replace(run(1, 0.9), outcome=None)]
     # Without an outcome there is no score to be better by.
     assert winner_words(rows, PARAMS).startswith("winner: trial 0,") and "trial 1" not in winner_words(rows, PARAMS)
+
+
+@pytest.mark.parametrize(
+    "state, reason, change",
+    [
+        (PRUNED, "the budget ended at epoch 1", "raise search.budget in params.yaml"),
+        (FAILED, "ValueError: no", "edit search in params.yaml"),
+    ],
+)
+def test_a_search_without_a_model_says_what_to_change(state, reason, change):
+    row = run(0, 0.0, state=state)
+    row = replace(row, outcome=replace(row.outcome, reason=reason, curve=()))
+    with pytest.raises(SpaceError) as refused:
+        winner_of([row], PARAMS)
+    # One trial is no plural, and what ended it decides what helps.
+    assert str(refused.value) == (
+        f"search: received 1 trial and none with a model ({reason}); expected at least one; {change}"
+    )
