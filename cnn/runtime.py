@@ -6,12 +6,17 @@ import os
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    import subprocess
+
     import psutil
+
+_PATIENCE_S, _PAUSE_S = 60.0, 0.05
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -105,6 +110,35 @@ def is_alive(process: "psutil.Process | int") -> bool:
         found = psutil.Process(process) if isinstance(process, int) else process
         return bool(found.is_running() and found.status() != psutil.STATUS_ZOMBIE)
     return False
+
+
+def end_tree(process: "subprocess.Popen[Any]", *, spare: str = "") -> None:
+    """End a process and all that it has started, and wait: first asked to, after a minute killed.
+
+    DVC is not waited for alone: it ends as soon as the shell it runs a stage in has, while the stage still keeps what
+    it found.
+
+    Args:
+        spare: A word on the command lines of those that somebody else among them ends.
+    """
+    import psutil
+
+    children: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        children = psutil.Process(process.pid).children(recursive=True)
+    told = []
+    for child in children:
+        with suppress(psutil.Error):
+            if not spare or spare not in child.cmdline():
+                child.terminate()
+                told.append(child)
+    deadline = time.monotonic() + _PATIENCE_S
+    while (process.poll() is None or any(map(is_alive, told))) and time.monotonic() < deadline:
+        time.sleep(_PAUSE_S)
+    for late in [process, *told]:
+        with suppress(psutil.Error):
+            late.kill()
+    process.wait()
 
 
 def devices() -> list[str]:

@@ -6,17 +6,14 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from cnn.errors import CnnError, ConfigError
 from cnn.lineage import git
-from cnn.runtime import is_alive
+from cnn.runtime import end_tree, is_alive
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State  # noqa: TID251
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _USER_MISTAKE, _INTERRUPTED = 2, 130
-_PATIENCE_S, _PAUSE_S = 60.0, 0.05
+_WORKER = "cnn.search.worker"  # the search ends its workers
 _ENDING = ", exited with "
 _MISTAKE = "cnn: "
 # DVC's everyday words go nowhere, its complaints and all that a stage says stay: --quiet would take the complaints too
@@ -190,7 +187,7 @@ def _dvc(
         complaint = process.communicate()[1] if quiet else _passed_on(process, said)
         code = process.wait()
     except BaseException:
-        _end(process)
+        end_tree(process, spare=_WORKER)
         raise
     lines = [line for line in complaint.strip().splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR: ")]  # a line about DVC's support may follow
@@ -208,30 +205,6 @@ def _passed_on(process: "subprocess.Popen[str]", said: list[str] | None) -> str:
             if not (line.startswith("ERROR: failed to reproduce") and _ENDING in line):
                 sys.stderr.write(line)
     return complaint
-
-
-def _end(process: "subprocess.Popen[str]") -> None:
-    """The night is told to stop: so is the stage, which ends cleanly by itself, and is waited for.
-
-    DVC is not waited for alone: it ends as soon as the shell it runs the stage in has, while the stage still keeps
-    what it found.
-    """
-    children: list[psutil.Process] = []
-    with suppress(psutil.NoSuchProcess):
-        children = psutil.Process(process.pid).children(recursive=True)
-    told = []
-    for child in children:
-        with suppress(psutil.Error):
-            if "cnn.search.worker" not in child.cmdline():  # the search ends its workers
-                child.terminate()
-                told.append(child)
-    deadline = time.monotonic() + _PATIENCE_S
-    while (process.poll() is None or any(map(is_alive, told))) and time.monotonic() < deadline:
-        time.sleep(_PAUSE_S)
-    for late in [process, *told]:
-        with suppress(psutil.Error):
-            late.kill()
-    process.wait()
 
 
 def _stage_code(complaint: str, code: int) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cnn.cli.calls import here, screen, settings
+from cnn.cli.calls import here, interruptible, screen, settings
 
 commands = typer.Typer()
 
@@ -26,7 +26,8 @@ def reproduce(
     from cnn.commands.reproduce import reproduce
 
     params, environment = settings(None)
-    made = reproduce(what, params, environment, screen(), into=into, keep=keep, search=search)
+    with interruptible():
+        made = reproduce(what, params, environment, screen(), into=into, keep=keep, search=search)
     raise typer.Exit(made.exit_code)
 
 

@@ -57,6 +57,24 @@ def tracking(params: "Params", environment: "Environment", step: str) -> Iterato
         yield tracker
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a command as Ctrl-C does: with what it has started, and nothing left behind."""
+    import signal
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("cnn: interrupted", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
 def run_flow(name: str, words: list[str]) -> None:
     """Run a flow in a process of its own: flows know this package, not the other way round."""
     import signal

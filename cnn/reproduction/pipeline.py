@@ -16,7 +16,7 @@ from cnn.config.outputs import MANIFEST, PREPARED
 from cnn.durable import read_sealed
 from cnn.errors import ServiceError
 from cnn.reproduction.worktree import Place
-from cnn.runtime import QUIET
+from cnn.runtime import QUIET, end_tree
 
 _OURS = {"core.no_scm": "true", "core.autostage": "false", "core.analytics": "false"}
 
@@ -89,9 +89,12 @@ class Pipeline:
     def _dvc(self, *words: str, quiet: bool = False) -> int:
         output = subprocess.DEVNULL if quiet else None
         command = [sys.executable, "-m", "dvc", *words]
-        return subprocess.run(
-            command, cwd=self.place.project, env=self._settings(), stdout=output, stderr=output, check=False
-        ).returncode
+        process = subprocess.Popen(command, cwd=self.place.project, env=self._settings(), stdout=output, stderr=output)
+        try:
+            return process.wait()
+        except BaseException:
+            end_tree(process)  # a training would go on in a folder that is about to be removed
+            raise
 
     def _settings(self) -> Mapping[str, str]:
         """The stages' environment: a home of their own, the code of the commit, the downloads that are here."""
