@@ -35,11 +35,20 @@ def data_check(prepare: bool = True, strict: bool = True) -> str:
     """
     params, environment = read_params(), read_environment()
     if prepare:
-        stages.run_stage("prepare", force=params.prepare.path is not None)
+        _prepared_anew(params, environment)
     found = checked(params, environment)
     if strict:
         check_may_train(found, params.data_check)
     return found.summary()
+
+
+def _prepared_anew(params: Params, environment: Environment) -> None:
+    """The source read again; what cannot be prepared cannot be checked, and somebody wants to know."""
+    try:
+        stages.run_stage("prepare", force=params.prepare.path is not None)
+    except stages.StageError as error:
+        notices.notify(environment, Event.DATA_CHECK_FAILED, "the data check failed", error.reason)
+        raise
 
 
 def checked(params: Params, environment: Environment, *, night: str = "") -> DataCheck:

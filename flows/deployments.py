@@ -1,13 +1,15 @@
 """The deployments of `infra/prefect.yaml`, and the work pool that they are for."""
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from prefect.client.orchestration import get_client  # noqa: TID251
 from prefect.client.schemas.actions import WorkPoolCreate  # noqa: TID251
+from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName  # noqa: TID251
 from prefect.client.schemas.objects import ConcurrencyLimitConfig  # noqa: TID251
 from prefect.deployments.runner import RunnerDeployment  # noqa: TID251
 from prefect.exceptions import ObjectAlreadyExists  # noqa: TID251
@@ -21,10 +23,13 @@ from ruamel.yaml.error import YAMLError
 from cnn.errors import ConfigError
 from cnn.service.plans import POOL, name_in
 
+log = logging.getLogger(__name__)
+
 
 def deploy(file: Path, pool: str) -> int:
     """Have Prefect take the deployments of a file in Prefect's own words, in a pool that is made when it is missing.
 
+    What the file names no longer is removed from the pool: its schedule would go on. Its flow runs stay.
     `prefect deploy --all` of Prefect 3.8 takes the first and stops: it asks its own server for workers with a limit of
     null, which the server refuses.
 
@@ -38,6 +43,7 @@ def deploy(file: Path, pool: str) -> int:
     _make_pool(pool)
     for deployment in made:
         deployment.apply()
+    _remove_others(pool, {deployment.name for deployment in made})
     return 0
 
 
@@ -75,6 +81,15 @@ def _deployment(entry: Mapping[str, Any], pool: str) -> RunnerDeployment:
         work_pool_name=name_in(pool, words["name"]),
         job_variables=words.get("job_variables"),
     )
+
+
+def _remove_others(pool: str, names: Set[str]) -> None:
+    ours = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
+    with get_client(sync_client=True) as client:
+        for deployment in client.read_deployments(work_pool_filter=ours):
+            if deployment.name not in names:
+                client.delete_deployment(deployment.id)
+                log.warning("deployment %s is removed: the file names it no longer", deployment.name)
 
 
 def _make_pool(name: str) -> None:

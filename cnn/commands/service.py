@@ -144,6 +144,9 @@ def _deploy(environment: Environment, checkout: Path) -> bool:
         received = last_line(log).removeprefix(f"cnn: {DEPLOYMENTS}: received ").partition("; expected ")[0]
         change = f"edit it, or read {log}"
         raise ServiceError(DEPLOYMENTS, received=received, expected="deployments in Prefect's words", change=change)
+    for line in answer.stderr.splitlines():
+        if line.startswith("cnn: "):  # Prefect's own words are none for the screen
+            print(line, file=sys.stderr)
     write_text(flag, mark)
     return True
 

@@ -136,3 +136,13 @@ def test_a_night_whose_process_dies_again_and_again_is_given_up_and_told_of(serv
     assert notice["title"] == "cnn-overnight: the night failed" and "died 4 times" in notice["message"]
     query = "SELECT COUNT(*) FROM flow_run WHERE state_type IN ('PENDING', 'RUNNING')"
     assert rows_of(service.prefect_db, query) == [(0,)]
+
+
+def test_a_deployment_that_the_file_names_no_longer_is_removed(service):
+    file = service.project.folder / "infra/prefect.yaml"
+    whole = file.read_text()
+    file.write_text(whole[: whole.index("  - name: data-check")])
+    code, said = service.run("up")
+    # A person sees it, and Prefect starts nothing of that name any more.
+    assert code == 0 and "deployment data-check is removed" in said, said
+    assert {found["name"] for found in service.ask("/deployments/filter")} == {"nightly", "promote", "reproduce"}

@@ -6,6 +6,7 @@ from cnn.commands.data_check import Against, DataCheck, Finding
 from cnn.config.environment import Event
 from cnn.errors import DataError
 from flows import data_check as flow
+from flows.stages import StageError
 
 
 @pytest.fixture
@@ -46,6 +47,17 @@ def test_a_failed_check_fails_the_flow_and_sends_a_notice(left, monkeypatch):
     assert "data check failed" in subject and "is left" in body
     # Words from outside are no links in the UI.
     assert r"a \[third\](http://elsewhere) is left" in left["artifacts"][0]["markdown"]
+
+
+def test_data_that_cannot_be_prepared_are_told_of(left, monkeypatch):
+    def refuse(name, *, force):
+        raise StageError(name, 2, "prepare.path: received no folder")
+
+    monkeypatch.setattr(flow.stages, "run_stage", refuse)
+    with pytest.raises(StageError):
+        flow.data_check.fn()
+    # As whoever wants notices of a failed check would expect: what cannot be read was not found sound.
+    assert left["notices"] == [(Event.DATA_CHECK_FAILED, "the data check failed", "prepare.path: received no folder")]
 
 
 def test_who_only_wants_to_know_gets_a_line(left, monkeypatch):

@@ -2,7 +2,9 @@
 
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -67,6 +69,22 @@ def test_homes_that_share_a_prefect_have_pools_and_deployments_of_their_own(tmp_
     assert not named[0] & named[1] and len(named[0]) == len(named[1]) == 4
     # Each bears its home's id, in the pool as in the name.
     assert (f"nightly@{homes[0].home_id()}", f"{plans.POOL}@{homes[0].home_id()}") in named[0]
+
+
+def test_what_the_file_names_no_longer_is_removed_from_its_own_pool(monkeypatch, caplog):
+    there = [SimpleNamespace(id=name, name=f"{name}@a") for name in ("nightly", "weekly")]
+    asked, removed, applied = [], [], []
+    client = SimpleNamespace(
+        create_work_pool=lambda pool: None,
+        read_deployments=lambda work_pool_filter: asked.append(work_pool_filter.name.any_) or there,
+        delete_deployment=removed.append,
+    )
+    monkeypatch.setattr(deployments, "get_client", lambda **_: nullcontext(client))
+    monkeypatch.setattr(deployments.RunnerDeployment, "apply", lambda deployment: applied.append(deployment.name))
+    assert deployments.deploy(ROOT / "infra/prefect.yaml", f"{plans.POOL}@a") == 0
+    # A weekly night of an earlier file would go on by its schedule; what other homes have is not asked for.
+    assert removed == ["weekly"] and "weekly@a is removed" in caplog.text
+    assert asked == [[f"{plans.POOL}@a"]] and "nightly@a" in applied
 
 
 @pytest.mark.parametrize("change", [{"entrypoint": "flows.nope.nightly"}, {"schedules": [{"cron": "every night"}]}])
