@@ -100,7 +100,7 @@ def data_check(
         data: Folder of the prepared arrays; its test images are opened when the champion was tested on others.
 
     Raises:
-        IntegrityError: The prepared data, or the champion's model, are damaged.
+        IntegrityError: The prepared data are damaged; a damaged champion is a note.
         ServiceError: The registry does not answer.
     """
     from cnn.data.prepared.store import read_prepared
@@ -237,9 +237,15 @@ def _champion_now(
     from cnn.steps.promote import misfit_of
     from cnn.training.model_file import load_harmless
 
-    kept = kept_predictions(champion, registry)
-    with TemporaryDirectory() as folder:
-        model = load_harmless(registry.download(champion, Path(folder)), champion.tags["sha256"])
+    try:
+        kept = kept_predictions(champion, registry)
+        with TemporaryDirectory() as folder:
+            model = load_harmless(registry.download(champion, Path(folder)), champion.tags["sha256"])
+    except IntegrityError as error:  # the night may find the one that takes its place
+        damage = f"{Path(error.subject).name}: {error.received}"
+        return {}, (
+            f"the champion is damaged ({damage}), and is not measured on the present test images: cnn rollback",
+        )
     if misfit := misfit_of(model, kept.class_names, prepared):
         return {}, (f"the champion cannot be measured on the present test images: {misfit}",)
     size, confidence = params.evaluate.batch_size, params.evaluate.confidence

@@ -173,6 +173,21 @@ def test_a_damaged_memory_of_earlier_data_stops_no_night(place):
     assert f"{kept} is damaged" in found.against[0].said[0]
 
 
+@pytest.mark.parametrize("name", ["model.keras", "predictions.npz"])
+def test_a_damaged_champion_stops_no_night(place, name):
+    place.prepare()
+    place.crown(says=8)
+    place.prepare(relabelled)
+    (kept,) = (place.folder / "registry").rglob(name)
+    kept.write_bytes(kept.read_bytes()[:-100])
+    found = place.check("data_check.max_relabelled=0.99")
+    # The night may find the one that takes its place; it is said what is damaged, and what helps at once.
+    check_may_train(found, read_params().data_check)
+    assert found.champion == {}
+    (note,) = [note for note in found.notes if "damaged" in note]
+    assert name in note and "cnn rollback" in note
+
+
 def test_data_that_stopped_a_night_are_nothing_to_be_held_against(place):
     sound = place.prepare().data_hash
     checkout = place.folder / "checkout"
