@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn.records import EpochRow, Outcome, Proposal
+from cnn.data.arrays import DataSet, Split
+from cnn.data.prepared.store import Prepared, write_prepared
+from cnn.records import EpochRow, Head, Outcome, Proposal
 from cnn.search.job import JobId
 from cnn.search.ledger import LedgerRow
 
@@ -137,3 +139,18 @@ def all_digits() -> tuple["np.ndarray", "np.ndarray"]:
 
     digits = load_digits()
     return np.rint(digits.images * (255 / 16)).astype(np.uint8), digits.target
+
+
+def prepared_set(
+    folder: Path,
+    images: "np.ndarray",
+    labels: "np.ndarray",
+    *,
+    names: Sequence[str] = tuple("0123456789"),
+    head: Head | None = None,
+) -> tuple[Prepared, dict[str, Split]]:
+    """Prepared arrays of the given images, and their splits: the last 500 are the test images."""
+    bounds = {"train": slice(0, -600), "validation": slice(-600, -500), "test": slice(-500, None)}
+    splits = {name: Split(images=images[part], labels=labels[part]) for name, part in bounds.items()}
+    data = DataSet(source="npz", place="", class_names=names, train=splits["train"], test=None)
+    return write_prepared(folder, data, splits, head), splits

@@ -11,11 +11,13 @@ from cnn.commands.history import history
 from cnn.config.environment import Environment
 from cnn.config.reading import read_params
 from cnn.evaluation.predictions import Predictions, write_predictions
+from cnn.promotion.log import DecisionLog
 from cnn.promotion.rollback import rollback
 from cnn.records import Head
 from cnn.steps.promote import promote
 from cnn.tracking.memory import MemoryTracker
 from cnn.tracking.mlflow import MlflowTracker
+from cnn.tracking.promotions import append_promotion
 from cnn.tracking.registry import CHALLENGER, CHAMPION, Candidate, MemoryRegistry
 from cnn.tracking.tracker import Run, RunState
 
@@ -90,3 +92,35 @@ class Gatehouse:
         console = Console(width=width, file=StringIO())
         history(self.name, self.environment, self.registry, console, n=n)
         return console.file.getvalue()
+
+    def log(self):
+        return DecisionLog(self.registry, self.name, self.environment)
+
+    def kinds(self):
+        """Of all decisions that count, oldest first."""
+        return [line["kind"] for line in self.log().lines()]
+
+
+class Killed(BaseException):
+    """What no `except Exception` stops, as kill -9."""
+
+
+_WRITES = ("append_entry", "set_tags", "set_alias", "settle_entry")
+
+
+def dies_before(house, monkeypatch, n):
+    """The n-th write of a process, counted from 0, does not take place any more, and nothing after it."""
+    left = [n]
+
+    def guarded(write):
+        def call(*args, **kwargs):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            return write(*args, **kwargs)
+
+        return call
+
+    for name in _WRITES:
+        monkeypatch.setattr(house.registry, name, guarded(getattr(house.registry, name)))
+    monkeypatch.setattr("cnn.promotion.log.append_promotion", guarded(append_promotion))

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from reproduced import SETTINGS
 from ruamel.yaml import YAML
 
 from cnn.durable import read_sealed, sha256_of, write_sealed
@@ -13,14 +14,6 @@ from cnn.reproduction.start import bring_start
 from cnn.reproduction.worktree import Place, lay_over
 from cnn.tracking.registry import CHAMPION, Candidate, MemoryRegistry
 
-SETTINGS = """
-prepare: {source: digits}
-search:
-  recipe: digits
-  space: {model.filters: {type: int, low: 4, high: 8}}
-  budget: {trials: 1}
-train: {recipe: RECIPE}
-"""
 MODEL = {"blocks": 1, "filters": 8}
 
 
@@ -49,7 +42,7 @@ def house(tmp_path):
 
 def keep(house, source, sha256, recipe="mine.yaml"):
     """What a version keeps whose recipe started from `source`, then laid over the worktree."""
-    (house.place.kept / "params.yaml").write_text(SETTINGS.replace("RECIPE", recipe))
+    (house.place.kept / "params.yaml").write_text(SETTINGS + f"train: {{recipe: {recipe}}}\n")
     transfer = {"from": source, "sha256": sha256, "freeze": "all"}
     write_sealed(house.place.kept / "train.json", {"recipe": {"model": MODEL, "transfer": transfer}})
     lay_over(house.place)
