@@ -4,11 +4,13 @@ import csv
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cnn.data.arrays import DataSet, Split
 from cnn.data.prepared.store import Prepared, write_prepared
+from cnn.data.quality.fingerprint import Fingerprint, keep_fingerprint
 from cnn.records import EpochRow, Head, Outcome, Proposal
 from cnn.search.job import JobId
 from cnn.search.ledger import LedgerRow
@@ -154,3 +156,14 @@ def prepared_set(
     splits = {name: Split(images=images[part], labels=labels[part]) for name, part in bounds.items()}
     data = DataSet(source="npz", place="", class_names=names, train=splits["train"], test=None)
     return write_prepared(folder, data, splits, head), splits
+
+
+def kept_fingerprint(folder: Path, images: "np.ndarray", labels: "np.ndarray", **kwargs: Any) -> Fingerprint:
+    """What is kept in a folder of such a prepared set."""
+    return keep_fingerprint(folder / "kept", *prepared_set(folder / "prepared", images, labels, **kwargs))
+
+
+def digit_arrays() -> tuple["np.ndarray", "np.ndarray"]:
+    """All digits as a prepared set has them: images (n, 8, 8, 1), labels (n,) int64."""
+    images, labels = all_digits()
+    return images[..., np.newaxis], labels.astype(np.int64)

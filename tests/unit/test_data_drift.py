@@ -1,15 +1,16 @@
 """What is said of a prepared set by what was kept of an earlier one: on real digits."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
-from making import all_digits, prepared_set
+from making import digit_arrays, kept_fingerprint
 
 from cnn.commands.data_check import Finding, judged
 from cnn.config.params import DataCheckParams
 from cnn.data.quality.drift import compare_data, holm
-from cnn.data.quality.fingerprint import Prints, keep_fingerprint, together
+from cnn.data.quality.fingerprint import Prints, together
 from cnn.records import Head, Task
 
 PARAMS = DataCheckParams()
@@ -17,16 +18,12 @@ PARAMS = DataCheckParams()
 
 @pytest.fixture(scope="module")
 def digits():
-    images, labels = all_digits()
-    return images[..., np.newaxis], labels.astype(np.int64)
+    return digit_arrays()
 
 
 @pytest.fixture
 def fingerprint(tmp_path):
-    def made(images, labels, **kwargs):
-        return keep_fingerprint(tmp_path / "kept", *prepared_set(tmp_path / "prepared", images, labels, **kwargs))
-
-    return made
+    return partial(kept_fingerprint, tmp_path)
 
 
 def said(before, now, params=PARAMS):

@@ -1,8 +1,10 @@
 """What is kept of a prepared set: its images' digests, labels and statistics, on real digits."""
 
+from functools import partial
+
 import numpy as np
 import pytest
-from making import all_digits, prepared_set
+from making import digit_arrays, kept_fingerprint, prepared_set
 
 from cnn.data.arrays import Split
 from cnn.data.quality.fingerprint import keep_fingerprint, present_fingerprint, read_fingerprint, together
@@ -12,16 +14,12 @@ from cnn.errors import IntegrityError
 
 @pytest.fixture(scope="module")
 def digits():
-    images, labels = all_digits()
-    return images[..., np.newaxis], labels.astype(np.int64)
+    return digit_arrays()
 
 
 @pytest.fixture
 def fingerprint(tmp_path):
-    def made(images, labels, **kwargs):
-        return keep_fingerprint(tmp_path / "kept", *prepared_set(tmp_path / "prepared", images, labels, **kwargs))
-
-    return made
+    return partial(kept_fingerprint, tmp_path)
 
 
 def test_it_reads_back_as_it_was_made(fingerprint, digits, tmp_path):
