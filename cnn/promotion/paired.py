@@ -48,7 +48,7 @@ def classes(challenger: Predictions, champion: Predictions, *, limit: float, alp
         >>> champion = Predictions(labels=labels, probs=sure[labels])
         >>> challenger = Predictions(labels=labels, probs=sure[np.where(np.arange(200) < 10, 1, labels)])
         >>> classes(challenger, champion, limit=0.03, alpha=0.05).sentence
-        'class 0 lost 10.0 points of its recall, more than 3 beyond luck'
+        'class 0 lost 10.0 points of recall, more than 3 beyond luck'
     """
     n, wins, losses = class_counts(challenger, champion)
     occurring = n > 0
@@ -58,9 +58,9 @@ def classes(challenger: Predictions, champion: Predictions, *, limit: float, alp
     most = int(np.argmax(lost))
     if worse.any():
         order = [int(number) for number in np.argsort(-lost) if worse[number]]
-        said = ", ".join(f"{names[number]} lost {100 * lost[number]:.1f} points" for number in order[:_MOST_NAMED])
-        rest = f" and {len(order) - _MOST_NAMED} more classes too" if len(order) > _MOST_NAMED else ""
-        sentence = f"{said}{rest} of its recall, more than {100 * limit:g} beyond luck"
+        said = ", ".join(f"{names[number]} lost {100 * lost[number]:.1f}" for number in order[:_MOST_NAMED])
+        rest = f" (and {len(order) - _MOST_NAMED} more classes)" if len(order) > _MOST_NAMED else ""
+        sentence = f"{said} points of recall, more than {100 * limit:g} beyond luck{rest}"
     elif lost[most] > 0:
         sentence = f"the class that lost most is {names[most]}, {100 * lost[most]:.1f} points of its recall"
     else:

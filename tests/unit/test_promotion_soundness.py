@@ -126,7 +126,7 @@ def test_classes_that_lost_are_named_the_worst_first():
     labels = np.repeat(np.arange(3), 200)
     worse = np.where(np.arange(600) % 200 < np.array([0, 40, 60])[labels], (labels + 1) % 3, labels)
     ruling = classes(multiclass(labels, worse), multiclass(labels, labels), limit=0.03, alpha=0.05)
-    words = "owl lost 30.0 points, dog lost 20.0 points of its recall, more than 3 beyond luck"
+    words = "owl lost 30.0, dog lost 20.0 points of recall, more than 3 beyond luck"
     assert (ruling.passed, ruling.sentence) == (False, words)
     # The other way round it is a gain.
     assert classes(multiclass(labels, labels), multiclass(labels, worse), limit=0.03, alpha=0.05).passed
