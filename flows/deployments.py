@@ -11,6 +11,7 @@ from prefect.client.orchestration import get_client  # noqa: TID251
 from prefect.client.schemas.actions import WorkPoolCreate  # noqa: TID251
 from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName  # noqa: TID251
 from prefect.client.schemas.objects import ConcurrencyLimitConfig  # noqa: TID251
+from prefect.client.schemas.sorting import DeploymentSort  # noqa: TID251
 from prefect.deployments.runner import RunnerDeployment  # noqa: TID251
 from prefect.exceptions import ObjectAlreadyExists  # noqa: TID251
 from prefect.schedules import Schedule  # noqa: TID251
@@ -24,6 +25,8 @@ from cnn.errors import ConfigError
 from cnn.service.plans import POOL, name_in
 
 log = logging.getLogger(__name__)
+
+_MOST = 200  # deployments; as many as the server gives at once
 
 
 def deploy(file: Path, pool: str) -> int:
@@ -86,7 +89,8 @@ def _deployment(entry: Mapping[str, Any], pool: str) -> RunnerDeployment:
 def _remove_others(pool: str, names: Set[str]) -> None:
     ours = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
     with get_client(sync_client=True) as client:
-        for deployment in client.read_deployments(work_pool_filter=ours):
+        # the server refuses the null that the client sends for a limit or an order that is not named
+        for deployment in client.read_deployments(work_pool_filter=ours, limit=_MOST, sort=DeploymentSort.NAME_ASC):
             if deployment.name not in names:
                 client.delete_deployment(deployment.id)
                 log.warning("deployment %s is removed: the file names it no longer", deployment.name)

@@ -74,10 +74,13 @@ def test_homes_that_share_a_prefect_have_pools_and_deployments_of_their_own(tmp_
 def test_what_the_file_names_no_longer_is_removed_from_its_own_pool(monkeypatch, caplog):
     there = [SimpleNamespace(id=name, name=f"{name}@a") for name in ("nightly", "weekly")]
     asked, removed, applied = [], [], []
+
+    def read_deployments(*, work_pool_filter, limit, sort):  # both are needed: the server takes no null for them
+        asked.append(work_pool_filter.name.any_)
+        return there if limit and sort else []
+
     client = SimpleNamespace(
-        create_work_pool=lambda pool: None,
-        read_deployments=lambda work_pool_filter: asked.append(work_pool_filter.name.any_) or there,
-        delete_deployment=removed.append,
+        create_work_pool=lambda pool: None, read_deployments=read_deployments, delete_deployment=removed.append
     )
     monkeypatch.setattr(deployments, "get_client", lambda **_: nullcontext(client))
     monkeypatch.setattr(deployments.RunnerDeployment, "apply", lambda deployment: applied.append(deployment.name))
