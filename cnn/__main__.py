@@ -51,7 +51,9 @@ def main() -> None:
 def _mistyped(said: str, error: TyperException) -> str:
     """Words that are no command, no option or no value of it, as one line."""
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else "cnn"
+    # an option without its value is told of without a context
+    named = [word for word in sys.argv[1:2] if not word.startswith("-")]
+    command = context.command_path if context else shlex.join(["cnn", *named])
     sentence = said[:1].lower() + said[1:].rstrip(".")
     return " ".join(
         f"received {shlex.join(['cnn', *sys.argv[1:]])}; {sentence}; {command} --help lists what it takes".split()

@@ -59,6 +59,6 @@ def _next_commands(environment: Environment) -> str:
     looks = {
         "make ui": "every trial's curves in MLflow, the study in optuna-dashboard",
         "cnn status --open": "the morning page, in the browser",
-        "dvc exp show -A": "the nights with their settings and figures",
+        "dvc exp list -A": "the names of the nights, for cnn compare and cnn reproduce",
     }
     return "\n".join(f"  {command:<18} {what}" for command, what in looks.items())

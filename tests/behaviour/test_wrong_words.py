@@ -9,7 +9,7 @@ MISTAKES = {
     "compare 1": "missing argument 'b'; cnn compare --help",
     "predict": "missing argument 'images'; cnn predict --help",
     "gc --older": "no such option: --older (Possible options: --older-than); cnn gc --help",
-    "data-check --set": "option '--set' requires an argument",
+    "data-check --set": "option '--set' requires an argument; cnn data-check --help",
 }
 
 
