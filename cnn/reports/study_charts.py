@@ -1,6 +1,7 @@
 """Sections of a study's report that are charts, each with what it shows in a sentence."""
 
 import statistics
+from collections.abc import Sequence
 
 from cnn.records import TrialState
 from cnn.reports.charts import (
@@ -15,7 +16,7 @@ from cnn.reports.charts import (
 )
 from cnn.reports.page import Section, listed
 from cnn.reports.study_facts import StudyFacts, Trial, label
-from cnn.reports.study_words import groups, settings
+from cnn.reports.study_words import Group, groups, settings
 from cnn.search import limits
 from cnn.search.engines.optuna_study import MIN_TRIALS
 from cnn.search.results import rule
@@ -90,14 +91,9 @@ def effects_section(facts: StudyFacts) -> Section | None:
     made = {path: found for path, found in made.items() if len(found) > 1}
     if not made:
         return None
-    points = []
-    for path, found in made.items():
-        medians = [(statistics.median(group.scores), group) for group in found]
-        best, worst = max(medians, key=lambda pair: pair[0]), min(medians, key=lambda pair: pair[0])
-        points.append(
-            f"{label(path)}: {best[1].name} has the best median, {best[0]:.4f} over {len(best[1].trials)} trials; "
-            f"{worst[1].name} the worst, {worst[0]:.4f} over {len(worst[1].trials)}."
-        )
+    told = {
+        path: [group for group in found if len(group.trials) > 1] for path, found in made.items()
+    }  # one may be luck
     charts = tuple(
         as_html(
             groups_chart({f"{g.name} ({len(g.trials)})": g.scores for g in found}, across=label(path), up=_SCORE),
@@ -107,11 +103,20 @@ def effects_section(facts: StudyFacts) -> Section | None:
     )
     return Section(
         title="What each choice did",
-        points=tuple(points),
+        points=tuple(_best_and_worst(path, found) for path, found in told.items() if len(found) > 1),
         charts=charts,
         notes=(
             f"Number of trials in brackets. A search looks where it is good: groups are not fair samples. {_STOPPED}",
         ),
+    )
+
+
+def _best_and_worst(path: str, found: Sequence[Group]) -> str:
+    best, *_, worst = sorted(found, key=lambda group: statistics.median(group.scores), reverse=True)
+    of_best, of_worst = statistics.median(best.scores), statistics.median(worst.scores)
+    return (
+        f"{label(path)}: {best.name} has the best median, {of_best:.4f} over {len(best.trials)} trials; "
+        f"{worst.name} the worst, {of_worst:.4f} over {len(worst.trials)}."
     )
 
 

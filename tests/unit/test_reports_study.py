@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from studied import HOSTILE, PARAMS, facts_of, ledger, row, titled
@@ -9,7 +10,9 @@ from studied import HOSTILE, PARAMS, facts_of, ledger, row, titled
 from cnn.config.objective import ObjectiveParams
 from cnn.durable import sha256_of
 from cnn.records import Outcome, Size, TrialState
+from cnn.reports import study_charts
 from cnn.reports.study import study_report, write_study_report
+from cnn.reports.study_charts import effects_section
 from cnn.reports.study_facts import Round, label, pareto_front
 from cnn.reports.study_words import groups, noise
 from cnn.search import limits
@@ -207,3 +210,14 @@ def test_a_report_that_cannot_be_made_loses_no_search(tmp_path, caplog):
 
 def test_labels_are_short():
     assert (label("model.filters"), label("optimizer.name")) == ("filters", "optimizer")
+
+
+def test_a_choice_that_a_single_trial_made_is_not_judged(facts, monkeypatch):
+    def grouped(*sizes):
+        found = [SimpleNamespace(name=f"choice-{n}", trials=range(n), scores=[0.1 * n] * n) for n in sizes]
+        monkeypatch.setattr(study_charts, "groups", lambda *_: found)
+        return effects_section(facts).points
+
+    # One trial a choice says nothing of the choice; drawn it is all the same.
+    assert grouped(1, 1) == () and grouped(1, 3) == ()
+    assert "choice-3 has the best median" in grouped(1, 2, 3)[0] and "choice-2 the worst" in grouped(1, 2, 3)[0]
