@@ -54,7 +54,7 @@ def _mistyped(said: str, error: TyperException) -> str:
     # an option without its value is told of without a context
     named = [word for word in sys.argv[1:2] if not word.startswith("-")]
     command = context.command_path if context else shlex.join(["cnn", *named])
-    sentence = said[:1].lower() + said[1:].rstrip(".")
+    sentence = said[:1].lower() + said[1:].replace(". Did you mean", ", did you mean").rstrip(".")
     return " ".join(
         f"received {shlex.join(['cnn', *sys.argv[1:]])}; {sentence}; {command} --help lists what it takes".split()
     )

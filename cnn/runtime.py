@@ -26,6 +26,15 @@ QUIET = {
 }
 """Settings that keep the libraries from reporting their use to their makers."""
 
+_WITHOUT_CHATTER = (
+    "import os, sys; sys.stdout = open(os.devnull, 'w'); from dvc.cli import main; sys.exit(main(sys.argv[1:]))"
+)
+DVC = (sys.executable, "-c", _WITHOUT_CHATTER)
+"""DVC as a command whose everyday words go nowhere; its complaints, and all that a stage says, stay.
+
+`--quiet` would take the complaints too.
+"""
+
 _BANNER = re.compile(rb"[IW]\d{4} |WARNING: All log messages before absl::InitializeLog")
 """How TensorFlow's C++ log begins a line that is no error. At import it heeds no log level."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cnn.errors import CnnError, ConfigError
 from cnn.lineage import git
-from cnn.runtime import end_tree, is_alive
+from cnn.runtime import DVC, end_tree, is_alive
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State  # noqa: TID251
@@ -24,8 +24,6 @@ _USER_MISTAKE, _INTERRUPTED = 2, 130
 _WORKER = "cnn.search.worker"  # the search ends its workers
 _ENDING = ", exited with "
 _MISTAKE = "cnn: "
-# DVC's everyday words go nowhere, its complaints and all that a stage says stay: --quiet would take the complaints too
-_DVC = "import os, sys; sys.stdout = open(os.devnull, 'w'); from dvc.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 class StageError(CnnError):
@@ -177,7 +175,7 @@ def _dvc(
     _mend_lock()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     process = subprocess.Popen(
-        [sys.executable, "-c", _DVC, *words],
+        [*DVC, *words],
         env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1", **(settings or {})},
         stdout=subprocess.PIPE if quiet else None,
         stderr=subprocess.PIPE,

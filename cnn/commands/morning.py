@@ -57,7 +57,7 @@ def _durations(night: Night) -> Table:
 
 def _next_commands(environment: Environment) -> str:
     looks = {
-        "make ui": "every trial's curves in MLflow, the study in optuna-dashboard",
+        "cnn ui": "every trial's curves in MLflow, the study in optuna-dashboard",
         "cnn status --open": "the morning page, in the browser",
         "dvc exp list -A": "the names of the nights, for cnn compare and cnn reproduce",
     }

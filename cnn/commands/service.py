@@ -50,7 +50,7 @@ def up(environment: Environment, console: Console) -> None:
         was_up = is_up(environment)
         if not was_up:
             _make_room(environment, console)
-        with console.status("starting MLflow, Prefect, optuna-dashboard and the worker, which takes a minute"):
+        with console.status("starting the servers and the worker, which takes a minute"):
             state = _joined(environment) if was_up else _started(environment)
         if state.checkout != str(checkout):
             received, change = f"a service that runs the nights of {state.checkout}", "cnn down first, or set CNN_HOME"

@@ -17,6 +17,7 @@ from cnn.nights import Night, Nights
 from cnn.records import Task, TrialState
 from cnn.search.ledger import Ledger, LedgerRow
 from cnn.search.study import is_busy, study_names
+from cnn.service.state import is_up
 from cnn.tracking.promotions import LEDGER, read_promotions
 from cnn.tracking.registry import CHAMPION, Version
 from cnn.tracking.server import check_server, sqlite_file, without_password
@@ -34,7 +35,7 @@ def status(params: Params, environment: Environment, console: Console) -> None:
     _show(console, "Latest night", _night(nights))
     _show(console, "Latest search", _search(environment.studies, nights.all()))
     _show(console, "Champion", _champion(params.register_.name, environment, console))
-    _show(console, "Where to look", _places(environment))
+    _show(console, "Where to look", _places(environment, up=is_up(environment)))
 
 
 def _show(console: Console, title: str, content: RenderableType | None) -> None:
@@ -221,11 +222,11 @@ def _figure(tags: Mapping[str, str], name: str) -> str:
 # ---- where to look
 
 
-def _places(environment: Environment) -> RenderableType:
+def _places(environment: Environment, *, up: bool) -> RenderableType:
     return _facts(
         {
-            "cnn ui": "every trial's curves in MLflow, the study in optuna-dashboard",
-            "cnn up": "the nightly service: MLflow, Prefect with its schedule, optuna-dashboard",
+            "cnn ui": "" if up else "every trial's curves in MLflow, the study in optuna-dashboard",
+            "cnn up": "" if up else "the nightly service: MLflow, Prefect with its schedule, optuna-dashboard",
             "cnn status --open": "the latest night's morning page, in the browser",
             "cnn doctor": "whether all is sound",
             "tracking": without_password(environment.mlflow_uri),

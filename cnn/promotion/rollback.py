@@ -46,7 +46,8 @@ def _target(name: str, standing: Standing, registry: Registry, to: int | None) -
     earlier = [number for number in champions(standing.lines)[:-1] if number is not None]
     now = standing.champion.number if standing.champion else None
     if to is None and not earlier:
-        raise ConfigError(name, received="no champion before the present one", expected="one", change=_SEE)
+        received = "no champion" if now is None else f"no champion before version {now}, the present one"
+        raise ConfigError(name, received=received, expected="one to go back to", change=_SEE)
     number = earlier[-1] if to is None else to
     if number == now:
         raise ConfigError("--to", received=f"{number}, the present champion", expected="another version", change=_SEE)

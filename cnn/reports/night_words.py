@@ -68,6 +68,8 @@ def problems(facts: NightFacts) -> list[str]:
     lost = sum(outcome.state is TrialState.FAILED for outcome in trials)
     if lost and 2 * lost >= len(trials):
         said.append(f"{lost} of {len(trials)} trials failed")
+    elif trials and night.finished and not any(outcome.state is TrialState.COMPLETED for outcome in trials):
+        said.append("no trial ran to its end before the budget did, and the winner is a guess: raise search.budget")
     said += [part for part in night.saved.split("; ") if part.startswith("not ")]
     return [*said, *facts.unreadable]
 

@@ -16,7 +16,7 @@ from cnn.config.outputs import MANIFEST, PREPARED
 from cnn.durable import read_sealed
 from cnn.errors import ServiceError
 from cnn.reproduction.worktree import Place
-from cnn.runtime import QUIET, end_tree
+from cnn.runtime import DVC, QUIET, end_tree
 
 _OURS = {"core.no_scm": "true", "core.autostage": "false", "core.analytics": "false"}
 
@@ -88,8 +88,9 @@ class Pipeline:
 
     def _dvc(self, *words: str, quiet: bool = False) -> int:
         output = subprocess.DEVNULL if quiet else None
-        command = [sys.executable, "-m", "dvc", *words]
-        process = subprocess.Popen(command, cwd=self.place.project, env=self._settings(), stdout=output, stderr=output)
+        process = subprocess.Popen(
+            [*DVC, *words], cwd=self.place.project, env=self._settings(), stdout=output, stderr=output
+        )
         try:
             return process.wait()
         except BaseException:

@@ -34,7 +34,7 @@ def test_a_history_in_which_nothing_has_happened(run):
 
 
 MISTAKES = {
-    "nothing to go back to": (["rollback"], "cnn-overnight: received no champion before the present one"),
+    "nothing to go back to": (["rollback"], "cnn-overnight: received no champion; expected one to go back to"),
     "never a champion": (["rollback", "--to", "3"], "--to: received 3; expected a version that was champion: none"),
     "no such version": (["promote", "--version", "7"], "received no version 7"),
     "no margin": (["promote", "--set", "promote.margin=1"], "promote.margin"),

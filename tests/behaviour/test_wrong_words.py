@@ -3,7 +3,7 @@
 import pytest
 
 MISTAKES = {
-    "nigthly": "no such command 'nigthly'. Did you mean 'nightly'?; cnn --help",
+    "nigthly": "no such command 'nigthly', did you mean 'nightly'?; cnn --help",
     "search --trails 3": "no such option: --trails; cnn search --help",
     "promote --version x": "invalid value for '--version': Input should be a valid integer",
     "compare 1": "missing argument 'b'; cnn compare --help",

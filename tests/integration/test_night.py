@@ -98,7 +98,7 @@ def finished_trials(project):
 
 def test_the_night_ends_with_a_screen_a_person_wants_to_read(night):
     # Leaderboard, test accuracy with interval, gap, version, verdict, where the time went, how to go on.
-    parts = ("val accuracy", "test accuracy", "at 95%", "gap", "version 1", "champion now", "together", "make ui")
+    parts = ("val accuracy", "test accuracy", "at 95%", "gap", "version 1", "champion now", "together", "cnn ui")
     for part in (*parts, "outputs/evaluate/report.html", "outputs/search/study.html"):
         assert part in night["output"]
 

@@ -7,6 +7,7 @@ import pytest
 from mornings import decision, earlier, facts, night
 from studied import HOSTILE
 
+from cnn.records import TrialState
 from cnn.reports import night as page
 from cnn.reports.night import night_report, write_night_page
 from cnn.reports.night_words import essentials, minutes
@@ -55,6 +56,15 @@ def test_a_calm_night_says_so_and_another_does_not():
     assert any("Not pushed to store: refused" in said for said in stirred)
     # The colour of the first screen says it too.
     assert (report.tone, other.tone, other.verdict) == ("good", "warning", "New champion")
+
+
+def test_a_night_whose_budget_cut_every_trial_says_what_to_raise():
+    good = facts(study=None)
+    cut = [replace(row, outcome=replace(row.outcome, state=TrialState.PRUNED)) for row in good.rows if row.outcome]
+    page = night_report(replace(good, rows=cut))
+    # A winner came out of it, which says little: that is something to look at.
+    assert any("raise search.budget" in said for said in page.findings) and page.tone == "warning"
+    assert not any("search.budget" in said for said in night_report(good).findings)
 
 
 def test_a_failed_night_says_what_failed_why_and_what_was_kept():

@@ -21,7 +21,7 @@ def test_rollback_goes_back_one_champion_after_another(house):
     assert (line["challenger"], line["champion"], line["reason"]) == (2, 3, "it is slow")
     # Once more is one further, not forth again to what was left.
     assert house.rollback()["challenger"] == 1 == house.champion()
-    with pytest.raises(ConfigError, match="received no champion before the present one"):
+    with pytest.raises(ConfigError, match="no champion before version 1, the present one; expected one to"):
         house.rollback()
     assert house.registry.version(NAME, 1).tags["promotion"] == "rolled back"
 
