@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ _LEFT_S = 90.0
 _HOPELESS = 3  # deaths in a row
 _KILLED_S = 10.0
 _PAUSE_S = 0.3
+_MOST_SAID = 300  # characters
 
 
 def up(environment: Environment, console: Console) -> None:
@@ -142,6 +144,7 @@ def _deploy(environment: Environment, checkout: Path) -> bool:
         log = environment.service / "deploy.log"
         write_text(log, answer.stdout + answer.stderr)
         received = last_line(log).removeprefix(f"cnn: {DEPLOYMENTS}: received ").partition("; expected ")[0]
+        received = textwrap.shorten(received, _MOST_SAID, placeholder=" …")  # Prefect passes on its whole answer
         change = f"edit it, or read {log}"
         raise ServiceError(DEPLOYMENTS, received=received, expected="deployments in Prefect's words", change=change)
     for line in answer.stderr.splitlines():

@@ -140,8 +140,15 @@ def test_a_night_is_saved_where_git_knows_nobody(tmp_path, monkeypatch):
     identity = ["-c", "user.name=t", "-c", "user.email=t@t"]
     subprocess.run(["git", *identity, "commit", "--quiet", "--all", "--message", "begin"], check=True)
     stages.run_stage("prepare")
+    Path("begun.txt").write_text("for the next commit")
+    subprocess.run(["git", "add", "begun.txt"], check=True)
+    staged = ["git", "diff", "--cached", "--name-only"]
+    before = subprocess.run(staged, check=True, capture_output=True, text=True).stdout.split()
     # As on a machine on which nobody has ever committed.
     assert stages.save("night-1") == "saved as DVC experiment night-1"
+    # What a person had staged is staged still.
+    assert "begun.txt" in before
+    assert subprocess.run(staged, check=True, capture_output=True, text=True).stdout.split() == before
     Path("dvc.yaml").write_text("stages: [")
     # What is wrong is said, not where DVC's support is.
     assert "not saved as a DVC experiment: " in (said := stages.save("night-2")) and "support" not in said
