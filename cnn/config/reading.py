@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter, SafeRepresenter
 
 from cnn.config.mistakes import short, unknown_key, validated
 from cnn.config.params import Params
@@ -19,6 +20,14 @@ from cnn.errors import ConfigError
 
 PARAMS_FILE = Path("params.yaml")
 PRESETS = Path(__file__).resolve().parent.parent / "presets"
+
+
+class _NullInWords(RoundTripRepresenter):
+    """`null` in words, as the comments of `params.yaml` have it; ruamel would leave the value empty."""
+
+
+# with the base class as its home, it would change all files that this process writes
+_NullInWords.add_representer(type(None), SafeRepresenter.represent_none)
 
 
 def read_params(path: Path = PARAMS_FILE, overrides: Sequence[str] = ()) -> Params:
@@ -133,9 +142,9 @@ def write_overrides(path: Path, words: Sequence[str]) -> str:
     """
     read_params(path, words)
     yaml = YAML()
+    yaml.Representer = _NullInWords
     yaml.preserve_quotes = True
     yaml.width = 120
-    yaml.representer.add_representer(type(None), _null)
     document = override(yaml.load(path.read_text(encoding="utf-8")), words)
     text = StringIO()
     yaml.dump(document, text)
@@ -147,11 +156,6 @@ def digest(*parts: object) -> str:
     plain = [part.model_dump(mode="json", by_alias=True) if isinstance(part, BaseModel) else part for part in parts]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _null(representer: Any, _value: None) -> Any:
-    """`null` in words, as the file's comments have it; ruamel would leave the value empty."""
-    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def _place(document: dict[str, Any], key: str, value: Any, where: str) -> None:

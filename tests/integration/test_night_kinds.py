@@ -19,6 +19,7 @@ SEARCH = {
     "finalists": 1,
     "finalist_seeds": 0,
     "train_limit": None,
+    "workers": 1,
 }
 
 

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 CODE = """
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from cnn.config.environment import Environment
 from cnn.reproduction.pipeline import Pipeline
 from cnn.reproduction.worktree import Place
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever started the tests may have been deaf to it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 folder = Path(sys.argv[1])
 place = Place(folder=folder, project=folder, home=folder / "home", kept=folder / "kept")
 pipeline = Pipeline(place, folder, Environment(home=folder / "home"))
@@ -50,6 +53,8 @@ def test_a_reproduction_that_is_ended_ends_its_training(number, tmp_path):
         left = psutil.wait_procs(started, timeout=5)[1]
         for child in left:
             child.kill()
+        process.wait()
+        process.stderr.close()
     # It says so in a line, and neither DVC nor what DVC has started lives on.
     assert process.returncode == 130 and said.splitlines()[-1] == "cnn: interrupted", said
     assert left == []
