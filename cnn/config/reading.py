@@ -23,11 +23,15 @@ PRESETS = Path(__file__).resolve().parent.parent / "presets"
 
 
 class _NullInWords(RoundTripRepresenter):
-    """`null` in words, as the comments of `params.yaml` have it; ruamel would leave the value empty."""
+    """`null` in words, as the comments of `params.yaml` have it; ruamel would leave the value empty.
 
+    Its own table: `add_representer` on ruamel's class would change all files that this process writes.
+    """
 
-# with the base class as its home, it would change all files that this process writes
-_NullInWords.add_representer(type(None), SafeRepresenter.represent_none)
+    yaml_representers = {  # noqa: RUF012 - ruamel declares it so
+        **RoundTripRepresenter.yaml_representers,
+        type(None): SafeRepresenter.represent_none,
+    }
 
 
 def read_params(path: Path = PARAMS_FILE, overrides: Sequence[str] = ()) -> Params:
