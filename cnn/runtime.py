@@ -35,6 +35,9 @@ DVC = (sys.executable, "-c", _WITHOUT_CHATTER)
 `--quiet` would take the complaints too.
 """
 
+_UNUSED = ("sklearn", "matplotlib")
+"""What Keras imports where it is installed, for wrappers and plots that nothing here uses: a quarter of its start."""
+
 _BANNER = re.compile(rb"[IW]\d{4} |WARNING: All log messages before absl::InitializeLog")
 """How TensorFlow's C++ log begins a line that is no error. At import it heeds no log level."""
 
@@ -87,13 +90,13 @@ def configure_process(*, threads: int | None, quiet: bool = True) -> None:
     silence()
     os.environ.update(_frameworks(threads))
     if not quiet:
-        import tensorflow  # noqa: TID251
-
+        with _hidden(*_UNUSED):
+            import tensorflow  # noqa: TID251
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     # each trial's own pipeline and network are traced anew, which TensorFlow takes for a mistake
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with _without_banner():
+    with _without_banner(), _hidden(*_UNUSED):
         import tensorflow  # noqa: F401, TID251
 
 
@@ -164,6 +167,18 @@ def _frameworks(threads: int | None) -> dict[str, str]:
         names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         settings |= dict.fromkeys(names, str(threads))
     return settings
+
+
+@contextmanager
+def _hidden(*modules: str) -> Iterator[None]:
+    """Modules that are not loaded yet cannot be imported meanwhile."""
+    hidden = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: as if it were not installed
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 @contextmanager

@@ -98,6 +98,21 @@ print("an error", file=sys.stderr)
 
 
 @pytest.mark.slow
+def test_keras_is_not_made_to_load_what_nobody_asked_for() -> None:
+    code = """
+import sys
+from cnn.runtime import configure_process
+configure_process(threads=1)
+import keras
+print(sorted({"sklearn", "matplotlib"} & set(sys.modules)))
+import matplotlib.pyplot, sklearn.metrics
+print(keras.ops.ones(2).shape, len(matplotlib.pyplot.figure().axes))
+"""
+    # Its wrappers and plots would take a quarter of the start; who needs one of these imports it as ever.
+    assert in_a_fresh_process(code).stdout.splitlines() == ["[]", "(2,) 0"]
+
+
+@pytest.mark.slow
 def test_what_is_no_notice_gets_through_the_import() -> None:
     code = """
 import os, sys
