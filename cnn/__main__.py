@@ -40,6 +40,9 @@ def main() -> None:
         if said := error.format_message():  # nothing: all commands were listed, as none was named
             print(f"cnn: {_mistyped(said, error)}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except typer.Abort:  # the end of the input where something was asked
+        print("cnn: aborted", file=sys.stderr)
+        sys.exit(1)
     except UserError as error:
         print(f"cnn: {error}", file=sys.stderr)
         sys.exit(2)

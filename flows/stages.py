@@ -112,7 +112,7 @@ def save(night: str) -> str:
         return "not saved as a DVC experiment: this folder is no git checkout"
     staged = git("write-tree")  # DVC keeps what a person has staged, but not that it was
     code, complaint = _dvc("exp", "save", "--force", "--name", night, quiet=True, settings=_identity())
-    if staged:
+    if staged and git("write-tree") != staged:
         git("read-tree", staged)
     return f"saved as DVC experiment {night}" if code == 0 else f"not saved as a DVC experiment: {complaint}"
 

@@ -43,6 +43,16 @@ def test_no_word_at_all_lists_the_commands(typed):
     assert code == 2 and "nightly" in output + error and "Traceback" not in error
 
 
+def test_an_input_that_ends_where_something_is_asked_is_one_line(typed, monkeypatch):
+    def ask(*_, **__):
+        raise EOFError
+
+    monkeypatch.setattr("cnn.commands.gc.gc", ask)
+    # As with Ctrl-D at a question: an answer of sorts, and no traceback.
+    code, _, error = typed("gc")
+    assert (code, error.strip()) == (1, "cnn: aborted")
+
+
 def test_help_is_no_mistake(typed):
     code, output, error = typed("search --help")
     assert (code, error) == (0, "") and "--set" in output
